@@ -1,0 +1,1 @@
+"""The command line: one file per command that parses, loads, calls one function and renders."""

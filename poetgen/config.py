@@ -1,0 +1,234 @@
+"""Every knob, typed: defaults < YAML file < `--set section.key=value`; and what is wrong, explained.
+
+A configuration is frozen once loaded.  The one that a run used is saved beside it, resolved.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from poetgen.errors import ConfigError
+
+Cell = Literal["lstm", "gru", "rnn"]
+Precision = Literal["auto", "fp32", "bf16"]
+
+Rate = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+WholeNumber = Annotated[int, Field(ge=0)]
+
+
+class _Section(BaseModel):
+    # Strict, or `true` would pass for 1 and "3" for 3; an int still passes for a float.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+    )
+
+
+class DataConfig(_Section):
+    """What text is trained on."""
+
+    corpus: list[str] = []
+    """Files or folders of poems; empty: $POETGEN_CORPUS, else data/tang."""
+    min_count: Count = 2
+    """Occurrences in the training split that earn a character an id; rarer ones become <unk>."""
+    max_tokens: Annotated[int, Field(ge=16)] = 256
+    """Training poems of more tokens are cut at a sentence end."""
+
+
+class ModelConfig(_Section):
+    """The shape of the network."""
+
+    cell: Cell = "lstm"
+    """lstm, gru or rnn (tanh)."""
+    embedding_size: Count = 512
+    """Numbers per character."""
+    hidden_size: Count = 640
+    """Units per layer."""
+    num_layers: Count = 2
+    """Recurrent layers, one on the other."""
+    tied: bool = True
+    """Whether the output projection is the embedding itself."""
+    dropout: Rate = 0.3
+    """Rate after the embedding, between layers and before the output; 0: none."""
+
+
+class TrainConfig(_Section):
+    """How the network learns."""
+
+    epochs: Count = 8
+    """Passes over the training text."""
+    batch_tokens: Annotated[int, Field(ge=16)] = 8192
+    """Tokens a batch, padding included."""
+    learning_rate: Positive = 2e-3
+    """AdamW's, at the end of the warm-up."""
+    betas: list[Rate] = Field([0.9, 0.99], min_length=2, max_length=2)
+    """AdamW's two decay rates."""
+    weight_decay: NotNegative = 0.01
+    """AdamW's, on matrices only."""
+    warmup_steps: WholeNumber = 200
+    """Steps in which the learning rate rises from 0."""
+    final_rate: Rate = 0.0
+    """What the cosine ends at, as a share of learning_rate."""
+    clip_norm: NotNegative = 1.0
+    """Largest norm of the whole gradient; 0: no limit."""
+    precision: Precision = "auto"
+    """fp32, bf16 (autocast), or auto: bf16 where the processor is fast at it."""
+    early_stop_epochs: WholeNumber = 0
+    """Stop after so many epochs without a better validation; 0: never (a cosine pays at its end)."""
+    save_every: Annotated[float, Field(gt=0)] = 300.0
+    """Seconds between saves of the training state; it is also saved after each epoch and on a signal."""
+    seed: WholeNumber = 1
+    """Of the weights, the dropout and the order of the batches."""
+
+
+class Config(_Section):
+    """All of it."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+
+    def to_yaml(self) -> str:
+        """The configuration as a YAML document that `load_config` reads back."""
+        return yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's scalars: `3e-4` is a number, and of all words only true and false are booleans."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in resolvers if not tag.endswith((":bool", ":float"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|false)$"), list("tf"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*|\.?[0-9]+)(?:[eE][-+]?[0-9]+)?$|^[-+]?\.(?:inf|nan)$"),
+    list("-+.0123456789"),
+)
+
+
+def config_names() -> list[str]:
+    """The configurations that come with the program, usable as `--config NAME`."""
+    return sorted(file.stem for file in _config_folder().glob("*.yaml"))
+
+
+def load_config(source: str = "base", overrides: Sequence[str] = ()) -> Config:
+    """The configuration `source` (a name that comes with the program, or a file) with `overrides`.
+
+    `overrides` are "section.key=value" strings, their values read as YAML.
+
+    Raises:
+        ConfigError: with every fault listed: dotted path, value, expectation, nearest key.
+    """
+    return build_config(_read_yaml(source), overrides, origin=f"configuration {source}")
+
+
+def build_config(
+    values: Mapping[str, Any], overrides: Sequence[str] = (), *, origin: str = "configuration"
+) -> Config:
+    """A checked configuration of nested `values` and `overrides`; `origin` names it in errors."""
+    merged: dict[str, Any] = {
+        key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()
+    }
+    for override in overrides:
+        _override(merged, override)
+    try:
+        return Config.model_validate(merged)
+    except ValidationError as error:
+        faults = "\n".join(f"  {line}" for line in _explain(error))
+        raise ConfigError(
+            f"{origin} is not valid:\n{faults}",
+            "Correct the file or the --set option; `poetgen train --help` shows an example.",
+        ) from error
+
+
+def changes(old: Config, new: Config) -> Iterator[tuple[str, Any, Any]]:
+    """The dotted path, old value and new value of each knob in which two configurations differ."""
+    for section, values in old.model_dump().items():
+        for key, value in values.items():
+            other = getattr(getattr(new, section), key)
+            if other != value:
+                yield f"{section}.{key}", value, other
+
+
+def _config_folder() -> Path:
+    package = Path(__file__).parent
+    packed = package / "configs"  # in a wheel; in a checkout they lie beside the package
+    return packed if packed.is_dir() else package.parent / "configs"
+
+
+def _read_yaml(source: str) -> dict[str, Any]:
+    path = Path(source)
+    if not path.is_file():
+        path = _config_folder() / f"{source}.yaml"
+    if not path.is_file():
+        raise ConfigError(
+            f"there is no configuration {source}",
+            f"Name a file, or one of: {', '.join(config_names())}.",
+        )
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(
+            f"{path} cannot be read as YAML: {reason}", "Correct the file."
+        ) from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(
+            f"{path} holds {type(content).__name__}, not sections",
+            "Expected sections data:, model: and train: with keys below them.",
+        )
+    return content
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    keys = path.strip().split(".")
+    if not equals or len(keys) != 2 or not all(keys):
+        raise ConfigError(
+            f"--set {override} is not of the form section.key=value",
+            "For example: --set train.epochs=4",
+        )
+    try:
+        value = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            f"--set {override}: the value cannot be read as YAML", "Quote it, or correct it."
+        ) from error
+    section = values.setdefault(keys[0], {})
+    if not isinstance(section, dict):
+        section = values[keys[0]] = {}
+    section[keys[1]] = value
+
+
+def _explain(error: ValidationError) -> Iterator[str]:
+    for fault in error.errors(include_url=False):
+        path = ".".join(map(str, fault["loc"]))
+        if fault["type"] == "extra_forbidden":
+            yield f"unknown key '{path}'{_nearest(path)}"
+        else:
+            expected = fault["msg"].removeprefix("Input should be ")
+            yield f"{path} = {fault['input']!r}: expected {expected}"
+
+
+def _nearest(path: str) -> str:
+    section, _, key = path.rpartition(".")
+    fields = Config.model_fields
+    if section in fields:
+        annotation = fields[section].annotation
+        known = list(annotation.model_fields) if annotation else []
+    else:
+        known = list(fields)
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return f" (did you mean '{close[0]}'?)" if close else f" (known: {', '.join(known)})"

@@ -1,0 +1,1 @@
+"""Files in, batches of ids out: fetch → read → clean → split → vocab → batches."""

@@ -1,0 +1,117 @@
+"""Ids in, tensors out: length-bucketed, masked, of few shapes, and resumable from any batch.
+
+Shape suffixes: B rows (poems), T places (tokens).
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from poetgen.data.corpus import cut
+from poetgen.data.poem import Poem
+from poetgen.data.vocab import PAD, Vocabulary
+
+# The common forms fill theirs exactly: 五绝 has 25 tokens (24 and the end), 七绝 33, 五律 49, 七律 65,
+# and five-character poems of 12, 16, 20 and 28 lines 73, 97, 121 and 169.  The CPU's LSTM kernel is
+# prepared anew for each shape, so there are few.
+_BUCKETS = (25, 33, 49, 65, 73, 97, 121, 169, 256)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Poems of similar length side by side; `targets_BT` is `tokens_BT` one place on.
+
+    Where a row is past its end, or stands empty, both hold `PAD`: those places count for nothing.
+    """
+
+    tokens_BT: Tensor
+    targets_BT: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(self.tokens_BT.to(device), self.targets_BT.to(device))
+
+
+def encode_for_training(
+    poems: Sequence[Poem], vocab: Vocabulary, max_tokens: int
+) -> list[list[int]]:
+    """`<bos> text <eos>` per poem as ids.  A poem that is cut has no `<eos>`: it goes on."""
+    sequences = []
+    for poem in poems:
+        text, was_cut = cut(poem.text, max_tokens)
+        ids = vocab.encode_poem(text)
+        sequences.append(ids[:-1] if was_cut else ids)
+    return sequences
+
+
+def training_batches(
+    sequences: Sequence[Sequence[int]],
+    *,
+    batch_tokens: int,
+    seed: int,
+    epoch: int,
+    start: int = 0,
+) -> Iterator[Batch]:
+    """The batches of an epoch from number `start` on, in an order that (seed, epoch) decides.
+
+    Every bucket has one batch shape, of at most `batch_tokens` places; its last batch is filled up
+    with empty rows.
+    """
+    for length, rows, members in _plan(sequences, batch_tokens, seed, epoch)[start:]:
+        yield _collate([sequences[i] for i in members], length, rows)
+
+
+def num_batches(sequences: Sequence[Sequence[int]], *, batch_tokens: int) -> int:
+    """How many batches an epoch has: the same for every seed and epoch."""
+    return len(_plan(sequences, batch_tokens, 0, 0))
+
+
+def ordered_batches(
+    sequences: Sequence[Sequence[int]], *, batch_tokens: int
+) -> Iterator[tuple[list[int], Batch]]:
+    """All `sequences` from the shortest to the longest, with their indices: for evaluation."""
+    for length, rows, members in _buckets(sequences, batch_tokens, range(len(sequences))):
+        yield members, _collate([sequences[i] for i in members], length, rows)
+
+
+def _plan(
+    sequences: Sequence[Sequence[int]], batch_tokens: int, seed: int, epoch: int
+) -> list[tuple[int, int, list[int]]]:
+    shuffler = random.Random(f"{seed}:{epoch}")
+    order = list(range(len(sequences)))
+    shuffler.shuffle(order)
+    batches = list(_buckets(sequences, batch_tokens, order))
+    shuffler.shuffle(batches)
+    return batches
+
+
+def _buckets(
+    sequences: Sequence[Sequence[int]], batch_tokens: int, order: Sequence[int]
+) -> Iterator[tuple[int, int, list[int]]]:
+    """(padded length, rows, indices) of each batch, bucket by bucket, indices in `order`."""
+    buckets: dict[int, list[int]] = {}
+    for index in order:
+        buckets.setdefault(_padded(len(sequences[index]) - 1), []).append(index)
+    for length, members in sorted(buckets.items()):
+        rows = max(1, batch_tokens // length)
+        for first in range(0, len(members), rows):
+            yield length, rows, members[first : first + rows]
+
+
+def _padded(length: int) -> int:
+    """The bucket that `length` places go to; beyond the table, the next multiple of its last."""
+    for bucket in _BUCKETS:
+        if length <= bucket:
+            return bucket
+    return -(-length // _BUCKETS[-1]) * _BUCKETS[-1]
+
+
+def _collate(sequences: Sequence[Sequence[int]], length: int, rows: int) -> Batch:
+    places = torch.full((rows, length + 1), PAD, dtype=torch.long)
+    for row, ids in enumerate(sequences):
+        places[row, : len(ids)] = torch.tensor(ids)
+    targets_BT = places[:, 1:].contiguous()
+    tokens_BT = places[:, :-1].masked_fill(targets_BT == PAD, PAD)
+    return Batch(tokens_BT.contiguous(), targets_BT)

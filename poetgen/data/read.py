@@ -1,0 +1,147 @@
+"""Files in, raw records out: upstream JSON folders, a single JSON, JSONL, or text with a poem a line.
+
+Knows the layouts and nothing of what makes a good poem.  A record that does not fit is kept as a
+`BrokenRecord` with its place, so that the count of what was read always adds up; a file that cannot
+be read at all is an error that names it.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from poetgen.errors import CorpusError
+
+SUFFIXES = (".json", ".jsonl", ".txt")
+_FIX_FILE = "Mend or remove the file; `poetgen corpus fetch` brings damaged corpus files anew."
+
+
+@dataclass(frozen=True)
+class RawRecord:
+    """A poem as it stood in its file; `place` is "file: record 3" or "file: line 3"."""
+
+    text: str
+    title: str
+    author: str
+    place: str
+
+
+@dataclass(frozen=True)
+class BrokenRecord:
+    """A record that is not a poem of the layout, and why."""
+
+    place: str
+    why: str
+
+
+def read(path: Path) -> Iterator[RawRecord | BrokenRecord]:
+    """The records of a file or folder, in an order that is the same on every machine.
+
+    A folder's .json files are read if it has any, else its .jsonl, else its .txt files (so that a
+    licence note beside a corpus is not taken for verse).
+
+    Raises:
+        CorpusError: nothing there, an unreadable file, truncated JSON, bytes that are not UTF-8.
+    """
+    for file in corpus_files(path):
+        yield from _read_file(file)
+
+
+def corpus_files(path: Path) -> list[Path]:
+    """The files that `read` takes from `path`, numbers in names counted as numbers."""
+    if path.is_file():
+        return [path]
+    if not path.exists():
+        raise CorpusError(
+            f"there is no corpus at {path}",
+            "Fetch it with `poetgen corpus fetch`, or name a file or folder with --corpus.",
+        )
+    for suffix in SUFFIXES:
+        files = [file for file in path.iterdir() if file.suffix == suffix and file.is_file()]
+        if files:
+            return sorted(files, key=_natural_order)
+    raise CorpusError(
+        f"the folder {path} holds no {', '.join(SUFFIXES)} file",
+        "Fetch the corpus with `poetgen corpus fetch`, or name another place with --corpus.",
+    )
+
+
+def _natural_order(file: Path) -> list[tuple[int, str]]:
+    return [(int(part or -1), "") if part.isdigit() else (-1, part) for part in _parts(file.name)]
+
+
+def _parts(name: str) -> list[str]:
+    return re.split(r"([0-9]+)", name)
+
+
+def _read_file(file: Path) -> Iterator[RawRecord | BrokenRecord]:
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise CorpusError(f"{file} cannot be read: {error.strerror}", _FIX_FILE) from error
+    except UnicodeDecodeError as error:
+        raise CorpusError(
+            f"{file} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}",
+            "Save the file as UTF-8 (from GB18030: `iconv -f GB18030 -t UTF-8`) and try again.",
+        ) from error
+    if file.suffix == ".json":
+        yield from _read_json(file, text)
+    elif file.suffix == ".jsonl":
+        yield from _read_jsonl(file, text)
+    else:
+        yield from _read_text(file, text)
+
+
+def _read_json(file: Path, text: str) -> Iterator[RawRecord | BrokenRecord]:
+    try:
+        content = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        where = f" at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise CorpusError(f"{file} is not whole JSON{where}: {error}", _FIX_FILE) from error
+    if isinstance(content, dict):
+        content = [content]
+    if not isinstance(content, list):
+        raise CorpusError(
+            f"{file} holds {type(content).__name__}, not a list of poems",
+            'Expected [{"title": …, "author": …, "paragraphs": ["…"]}, …].',
+        )
+    for index, item in enumerate(content):
+        yield _record(item, f"{file.name}: record {index}")
+
+
+def _read_jsonl(file: Path, text: str) -> Iterator[RawRecord | BrokenRecord]:
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        place = f"{file.name}: line {number}"
+        try:
+            yield _record(json.loads(line), place)
+        except (json.JSONDecodeError, RecursionError) as error:
+            yield BrokenRecord(place, f"not JSON: {error}")
+
+
+def _read_text(file: Path, text: str) -> Iterator[RawRecord | BrokenRecord]:
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip() and not line.startswith("#"):
+            yield RawRecord(line.strip(), "", "", f"{file.name}: line {number}")
+
+
+def _record(item: object, place: str) -> RawRecord | BrokenRecord:
+    """A record of the upstream layout, or one of `poetgen sample --format jsonl` (key "poem")."""
+    if not isinstance(item, dict):
+        return BrokenRecord(place, f"expected an object, found {type(item).__name__}")
+    title, author = item.get("title", ""), item.get("author", "")
+    if not isinstance(title, str) or not isinstance(author, str):
+        return BrokenRecord(place, "title and author must be strings")
+    for key in ("paragraphs", "poem", "text"):
+        if key in item:
+            body = item[key]
+            break
+    else:
+        return BrokenRecord(place, 'no "paragraphs" (nor "poem" nor "text")')
+    if isinstance(body, str):
+        return RawRecord(body, title, author, place)
+    if isinstance(body, list) and all(isinstance(line, str) for line in body):
+        return RawRecord("".join(body), title, author, place)
+    return BrokenRecord(place, f'"{key}" must be a string or a list of strings')

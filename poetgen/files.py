@@ -1,0 +1,46 @@
+"""Files written whole or not at all."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from poetgen.errors import OutputError
+
+_UMASK = os.umask(0)  # the only way to ask is to set it
+os.umask(_UMASK)
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Have `write` fill a sibling of `path`, then move it into place in one step.
+
+    A kill or a full disk at any instant leaves the old file or the new one, never half of either.
+
+    Raises:
+        OutputError: the folder cannot be made or written, or the disk is full.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(part)
+            with part.open("rb") as stream:
+                os.fsync(stream.fileno())
+            part.chmod(0o666 & ~_UMASK)  # some writers make files that only their owner can read
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_whole` of a short UTF-8 text."""
+    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def unwritable(path: Path, error: OSError) -> OutputError:
+    """The error to raise where `path` could not be written."""
+    return OutputError(
+        f"{path} cannot be written: {error.strerror or error}",
+        "Name another place, or free some space; what was there before is unharmed.",
+    )

@@ -1,0 +1,1 @@
+"""The network, its likelihood and its file."""

@@ -1,0 +1,60 @@
+"""Which model: the one named, the environment's, or the newest run."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from poetgen.errors import ModelFileError
+
+RUNS = Path("checkpoints")
+"""Where runs are kept, below the folder one works in."""
+LATEST = "latest"
+"""The one-line file in `RUNS` that names the newest run."""
+BEST = "best.safetensors"
+"""The model file in a run folder."""
+VARIABLE = "POETGEN_CHECKPOINT"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A model file and how it came to be chosen."""
+
+    path: Path
+    why: str
+
+
+def find_model(given: str | None = None) -> Choice:
+    """The model file to use: `given` (a file, a run folder or a run's name) > $POETGEN_CHECKPOINT >
+    checkpoints/latest.
+
+    Raises:
+        ModelFileError: nothing is there.
+    """
+    if given:
+        return Choice(_model_in(given), "as asked")
+    if from_environment := os.environ.get(VARIABLE):
+        return Choice(_model_in(from_environment), f"from ${VARIABLE}")
+    latest = RUNS / LATEST
+    if latest.is_file():
+        return Choice(_model_in(latest.read_text(encoding="utf-8").strip()), "the newest run")
+    raise ModelFileError(
+        f"there is no model yet: {latest} does not exist",
+        "Train one with `poetgen train --config tiny`, or name one with --checkpoint.",
+    )
+
+
+def _model_in(name: str) -> Path:
+    for place in (Path(name), RUNS / name):
+        if place.is_file():
+            return place
+        if (place / BEST).is_file():
+            return place / BEST
+        if place.is_dir():
+            raise ModelFileError(
+                f"the run {place} has no {BEST} yet: it is written after the first epoch",
+                "Let the run finish an epoch (`poetgen train --resume`), or name another model.",
+            )
+    raise ModelFileError(
+        f"there is no model {name}: neither a file, a run folder, nor a run in {RUNS}",
+        "Name one with --checkpoint, or train one: poetgen train",
+    )

@@ -1,0 +1,134 @@
+"""PoemLSTM: embedding → stacked LSTM (or GRU, or plain RNN) → projection to the vocabulary.
+
+Two ways through the same weights: whole sequences by `torch.nn`'s fused kernels, for training and
+scoring; single steps by `cell`, for sampling.  Knows ids, not characters.
+
+Shape suffixes: B rows, T places, E embedding size, H hidden size, V vocabulary size.
+"""
+
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout, embedding, linear
+
+from poetgen.model.cell import CellWeights, gru_step, lstm_step, rnn_step
+
+LayerState: TypeAlias = tuple[Tensor, ...]
+"""(hidden_BH, cell_BH) of an LSTM layer, (hidden_BH,) of the others."""
+State: TypeAlias = list[LayerState]
+"""What the network remembers, lowest layer first."""
+
+_CELLS: dict[str, type[nn.LSTM] | type[nn.GRU] | type[nn.RNN]] = {
+    "lstm": nn.LSTM,
+    "gru": nn.GRU,
+    "rnn": nn.RNN,
+}
+
+
+class PoemLSTM(nn.Module):
+    """A recurrent language model over ids.
+
+    With `tied` the output layer is the embedding matrix itself (Press & Wolf 2017), reached through
+    a linear map where the sizes differ; without, a matrix of its own.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        *,
+        cell: str = "lstm",
+        embedding_size: int = 512,
+        hidden_size: int = 640,
+        num_layers: int = 2,
+        tied: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.cell = cell
+        self.hidden_size = hidden_size
+        self.dropout = dropout
+        self.embedding = nn.Parameter(torch.empty(vocab_size, embedding_size))
+        sizes = [embedding_size] + [hidden_size] * num_layers
+        self.layers = nn.ModuleList(
+            _CELLS[cell](size, hidden_size, batch_first=True) for size in sizes[:-1]
+        )
+        self.projection = nn.Linear(hidden_size, embedding_size) if tied else None
+        self.output = None if tied else nn.Parameter(torch.empty(vocab_size, hidden_size))
+        self.output_bias = nn.Parameter(torch.zeros(vocab_size))
+        self._initialise()
+
+    def _initialise(self) -> None:
+        nn.init.uniform_(self.embedding, -0.1, 0.1)
+        if self.output is not None:
+            nn.init.uniform_(self.output, -0.1, 0.1)
+        if self.cell == "lstm":
+            # A forget gate that starts open lets the first gradients through (Gers et al. 2000).
+            for layer in self.layers:
+                with torch.no_grad():
+                    layer.bias_ih_l0[self.hidden_size : 2 * self.hidden_size] = 1.0
+                    layer.bias_hh_l0[self.hidden_size : 2 * self.hidden_size] = 0.0
+
+    @property
+    def vocab_size(self) -> int:
+        return self.embedding.shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        return self.embedding.device
+
+    def zero_state(self, num_rows: int) -> State:
+        """The state before a poem's first character."""
+        zeros_BH = self.embedding.new_zeros(num_rows, self.hidden_size)
+        return [(zeros_BH,) * (2 if self.cell == "lstm" else 1) for _ in self.layers]
+
+    def features(self, tokens_BT: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """(features_BTF, state after the last place): all but the large last product.
+
+        F is what `logits` takes, so that a loss can leave out padded places before it.
+        """
+        state = self.zero_state(len(tokens_BT)) if state is None else state
+        x_BTE = self._drop(embedding(tokens_BT, self.embedding))
+        after: State = []
+        for layer, before in zip(self.layers, state, strict=True):
+            batched = tuple(part.unsqueeze(0) for part in before)
+            x_BTE, last = layer(x_BTE, batched if self.cell == "lstm" else batched[0])
+            after.append(tuple(p.squeeze(0) for p in (last if self.cell == "lstm" else (last,))))
+            x_BTE = self._drop(x_BTE)
+        return self._project(x_BTE), after
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Unnormalised log-probabilities (…, V) of features (…, F)."""
+        output_VF = self.embedding if self.output is None else self.output
+        return linear(features, output_VF, self.output_bias)
+
+    def forward(self, tokens_BT: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """(logits_BTV, state): for each place the scores of the next id."""
+        features_BTF, after = self.features(tokens_BT, state)
+        return self.logits(features_BTF), after
+
+    def step(self, tokens_B: Tensor, state: State) -> tuple[Tensor, State]:
+        """(logits_BV, state) after one more id per row; without dropout.
+
+        Agrees with `forward` to rounding.
+        """
+        x_BH = embedding(tokens_B, self.embedding)
+        after: State = []
+        for layer, before in zip(self.layers, state, strict=True):
+            weights = CellWeights(
+                layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0
+            )
+            if self.cell == "lstm":
+                gates = lstm_step(x_BH, *before, weights)
+                x_BH, layer_after = gates.hidden, (gates.hidden, gates.cell)
+            else:
+                x_BH = (gru_step if self.cell == "gru" else rnn_step)(x_BH, *before, weights)
+                layer_after = (x_BH,)
+            after.append(layer_after)
+        return self.logits(self._project(x_BH)), after
+
+    def _project(self, x: Tensor) -> Tensor:
+        return x if self.projection is None else self.projection(x)
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return dropout(x, self.dropout, training=self.training)

@@ -1,0 +1,163 @@
+"""The model file: one `.safetensors` that holds all that sampling and scoring need.
+
+Weights are the tensors; format version, configuration, vocabulary in order, corpus fingerprint and
+metrics are a JSON text in the header.  Loading executes nothing from the file and checks every
+shape against the configuration before a number is used.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from poetgen.config import Config, build_config
+from poetgen.data.vocab import SPECIALS, Vocabulary
+from poetgen.errors import ConfigError, ModelFileError
+from poetgen.files import write_whole
+from poetgen.model.lstm import PoemLSTM
+
+FORMAT_VERSION = 1
+_HEADER_KEY = "poetgen"
+_FIX = "Name another model with --checkpoint, or train one: poetgen train"
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model and what belongs to it."""
+
+    model: PoemLSTM
+    vocab: Vocabulary
+    config: Config
+    corpus: str
+    """Fingerprint of the corpus it was trained on."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """What was measured when it was saved, such as valid_nats_per_token."""
+    path: Path | None = None
+
+
+def new_model(config: Config, vocab: Vocabulary) -> PoemLSTM:
+    """A network of the configured shape with fresh weights (from torch's global generator)."""
+    return PoemLSTM(len(vocab), **config.model.model_dump())
+
+
+def save_model(path: Path, stored: StoredModel) -> None:
+    """Write `stored` whole, in fp32.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    header = {
+        "format_version": FORMAT_VERSION,
+        "config": stored.config.model_dump(),
+        "vocabulary": list(stored.vocab.symbols),
+        "corpus": stored.corpus,
+        "metrics": stored.metrics,
+    }
+    tensors = {
+        name: tensor.detach().float().cpu().contiguous()
+        for name, tensor in stored.model.state_dict().items()
+    }
+    text = json.dumps(header, ensure_ascii=False)
+    write_whole(path, lambda part: _save(tensors, part, text))
+
+
+def _save(tensors: dict[str, torch.Tensor], part: Path, header: str) -> None:
+    try:
+        save_file(tensors, part, metadata={_HEADER_KEY: header})
+    except SafetensorError as error:  # its way of reporting an I/O error
+        raise OSError(str(error)) from error
+
+
+def load_model(path: Path, device: torch.device | str = "cpu") -> StoredModel:
+    """The model in `path`, in evaluation mode, in fp32.
+
+    Raises:
+        ModelFileError: missing, damaged, a pickle, of another format version, or inconsistent.
+    """
+    _refuse_strangers(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = _read_header(path, (file.metadata() or {}).get(_HEADER_KEY))
+            config, vocab = _read_config(path, header), _read_vocabulary(path, header)
+            with torch.device("meta"):
+                model = new_model(config, vocab)
+            expected = {name: tuple(t.shape) for name, t in model.state_dict().items()}
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            if found != expected:
+                names = sorted(n for n in found | expected if found.get(n) != expected.get(n))
+                raise _damaged(
+                    path,
+                    f"{names[0]} is {found.get(names[0])}, the configuration says {expected.get(names[0])}",
+                )
+            weights = {name: file.get_tensor(name).float() for name in expected}
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, str(error)) from error
+    if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
+        raise _damaged(path, "a weight is not a finite number")
+    model.load_state_dict(weights, assign=True)
+    return StoredModel(
+        model.eval().requires_grad_(False).to(device),
+        vocab,
+        config,
+        str(header.get("corpus", "")),
+        dict(header.get("metrics", {})),
+        path,
+    )
+
+
+def _refuse_strangers(path: Path) -> None:
+    if not path.is_file():
+        raise ModelFileError(f"there is no model file {path}", _FIX)
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(4)
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {error.strerror}", _FIX) from error
+    if start[:2] == b"PK" or start[:1] == b"\x80":
+        raise ModelFileError(
+            f"{path} is a pickle, not a .safetensors model file; pickles can run code, so none is read",
+            "Use the run's best.safetensors, or name another model with --checkpoint.",
+        )
+
+
+def _read_header(path: Path, text: str | None) -> dict[str, Any]:
+    if text is None:
+        raise ModelFileError(f"{path} is a safetensors file, but not one of poetgen's", _FIX)
+    try:
+        header = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise _damaged(path, f"its header is not JSON: {error}") from error
+    version = header.get("format_version") if isinstance(header, dict) else None
+    if version != FORMAT_VERSION:
+        raise ModelFileError(
+            f"{path} has format version {version}; this poetgen reads version {FORMAT_VERSION}",
+            "Install the poetgen that wrote it, or name another model with --checkpoint.",
+        )
+    return dict(header)
+
+
+def _read_config(path: Path, header: dict[str, Any]) -> Config:
+    try:
+        return build_config(header.get("config", {}), origin=f"the configuration in {path}")
+    except (ConfigError, TypeError, AttributeError) as error:
+        raise _damaged(path, str(error).splitlines()[0]) from error
+
+
+def _read_vocabulary(path: Path, header: dict[str, Any]) -> Vocabulary:
+    symbols = header.get("vocabulary")
+    if (
+        not isinstance(symbols, list)
+        or not all(isinstance(symbol, str) for symbol in symbols)
+        or tuple(symbols[: len(SPECIALS)]) != SPECIALS
+        or len(set(symbols)) != len(symbols)
+    ):
+        raise _damaged(path, "its vocabulary is not a list of distinct symbols")
+    return Vocabulary(tuple(symbols))
+
+
+def _damaged(path: Path, why: str) -> ModelFileError:
+    return ModelFileError(f"{path} is damaged or not a model file: {why}", _FIX)

@@ -1,0 +1,1 @@
+"""What a Tang poem may be.  Knows no model and no corpus."""

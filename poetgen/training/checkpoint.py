@@ -1,0 +1,133 @@
+"""The training state `last.pt`: everything an exact resume needs."""
+
+import pickle
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from poetgen.errors import ModelFileError
+from poetgen.files import write_whole
+from poetgen.model.lstm import PoemLSTM
+
+FORMAT_VERSION = 1
+
+
+@dataclass
+class Progress:
+    """Where a training stands.  `epoch` and `batch` count what is done, so both name what is next."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    epoch_nats: float = 0.0
+    """Summed since the epoch began."""
+    epoch_tokens: int = 0
+    best_nats_per_token: float | None = None
+    best_epoch: int = 0
+
+    @property
+    def train_nats_per_token(self) -> float:
+        """The mean over the epoch so far, with dropout."""
+        return self.epoch_nats / max(1, self.epoch_tokens)
+
+    def finish_epoch(self, valid_nats_per_token: float) -> bool:
+        """Move to the next epoch; whether this one's validation is the best so far."""
+        self.epoch += 1
+        self.batch = 0
+        self.epoch_nats, self.epoch_tokens = 0.0, 0
+        best = self.best_nats_per_token
+        better = best is None or valid_nats_per_token < best
+        if better:
+            self.best_nats_per_token, self.best_epoch = valid_nats_per_token, self.epoch
+        return better
+
+    @property
+    def epochs_since_best(self) -> int:
+        return self.epoch - self.best_epoch
+
+
+def save_training_state(
+    path: Path,
+    model: PoemLSTM,
+    optimiser: torch.optim.Optimizer,
+    progress: Progress,
+    corpus: str,
+) -> None:
+    """Write the state whole; a kill at any instant leaves the one before or this one.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    state: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "model": model.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "progress": asdict(progress),
+        "corpus": corpus,
+        "random_state": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        state["cuda_random_states"] = torch.cuda.get_rng_state_all()
+    write_whole(path, lambda part: _save(state, part))
+
+
+def _save(state: dict[str, Any], part: Path) -> None:
+    try:
+        torch.save(state, part)
+    except RuntimeError as error:  # what torch makes of a full disk
+        raise OSError(str(error)) from error
+
+
+def load_training_state(
+    path: Path, model: PoemLSTM, optimiser: torch.optim.Optimizer, corpus: str
+) -> Progress:
+    """Put the state in `path` into `model`, `optimiser` and the random generators.
+
+    Raises:
+        ModelFileError: missing, damaged, of another version, of another shape or another corpus.
+    """
+    state = _read(path)
+    if state["corpus"] != corpus:
+        raise ModelFileError(
+            f"{path} was trained on another corpus (fingerprint {state['corpus']}, here {corpus})",
+            "Resume with the corpus of the run, or begin a new run with --run NAME.",
+        )
+    try:
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        progress = Progress(**state["progress"])
+        torch.set_rng_state(state["random_state"])
+        if torch.cuda.is_available() and "cuda_random_states" in state:
+            torch.cuda.set_rng_state_all(state["cuda_random_states"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise _damaged(path, " ".join(str(error).split())[:200]) from error
+    return progress
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ModelFileError(
+            f"there is no training state {path}", "Begin the run anew with --fresh."
+        )
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+        raise _damaged(path, str(error).strip().splitlines()[0][:200]) from error
+    if not isinstance(state, dict) or "corpus" not in state:
+        raise _damaged(path, "it holds something else")
+    if state.get("format_version") != FORMAT_VERSION:
+        raise ModelFileError(
+            f"{path} has format version {state.get('format_version')}; "
+            f"this poetgen reads version {FORMAT_VERSION}",
+            "Resume with the poetgen that wrote it, or begin the run anew with --fresh.",
+        )
+    return state
+
+
+def _damaged(path: Path, why: str) -> ModelFileError:
+    return ModelFileError(
+        f"{path} is damaged or not a training state: {why}",
+        "Begin the run anew with --fresh; the run's best.safetensors can still be sampled from.",
+    )

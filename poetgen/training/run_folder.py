@@ -1,0 +1,108 @@
+"""The run folder `checkpoints/<run>/`: what lies in it, and which run is the newest."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from poetgen.config import Config
+from poetgen.errors import UsageError
+from poetgen.files import write_text
+from poetgen.model.locate import BEST, LATEST, RUNS
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of a run, whether or not they are there yet."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        """A JSON object per line: steps and validations."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def best(self) -> Path:
+        """The model file of the best validation so far."""
+        return self.path / BEST
+
+    @property
+    def last(self) -> Path:
+        """The training state to resume from."""
+        return self.path / "last.pt"
+
+
+def default_name(
+    config_source: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> str:
+    """<config>-<UTC time>, e.g. base-20250131-120000."""
+    return f"{Path(config_source).stem}-{now():%Y%m%d-%H%M%S}"
+
+
+def new_run(name: str, *, fresh: bool) -> RunFolder:
+    """The folder of a run that is to begin; with `fresh` an older one of that name is emptied.
+
+    Raises:
+        UsageError: the name is no plain name, or the run exists and `fresh` is not set.
+    """
+    folder = _folder(name)
+    if folder.path.exists():
+        if not fresh:
+            raise UsageError(
+                f"the run {name} exists already ({folder.path})",
+                "Continue it with --resume, begin it anew with --fresh, or choose another --run.",
+            )
+        shutil.rmtree(folder.path)
+    return folder
+
+
+def old_run(name: str | None) -> RunFolder:
+    """The folder of a run that is to go on; without a name the newest.
+
+    Raises:
+        UsageError: there is no such run.
+    """
+    latest = RUNS / LATEST
+    if name is None and latest.is_file():
+        name = latest.read_text(encoding="utf-8").strip()
+    if name is None:
+        raise UsageError(
+            f"there is no run to resume in {RUNS}", "Begin one: poetgen train --config base"
+        )
+    folder = _folder(name)
+    if not folder.last.is_file():
+        raise UsageError(
+            f"the run {name} cannot be resumed: there is no {folder.last}",
+            "Begin it anew with --fresh, or name another run with --run.",
+        )
+    return folder
+
+
+def begin(folder: RunFolder, config: Config) -> None:
+    """Make the folder, save the configuration and name the run the newest.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    write_text(folder.config, config.to_yaml())
+    write_text(RUNS / LATEST, folder.name + "\n")
+
+
+def _folder(name: str) -> RunFolder:
+    if not name or name in (".", "..", LATEST) or "/" in name or "\\" in name or "\0" in name:
+        raise UsageError(
+            f"{name!r} is not a name for a run",
+            f"Use a plain name such as my-run; it becomes a folder in {RUNS}.",
+        )
+    return RunFolder(RUNS / name)
