@@ -68,7 +68,7 @@ class TrainConfig(_Section):
     """Tokens a batch, padding included."""
     learning_rate: Positive = 2e-3
     """AdamW's, at the end of the warm-up."""
-    betas: list[Rate] = Field([0.9, 0.99], min_length=2, max_length=2)
+    betas: Annotated[list[Rate], Field(min_length=2, max_length=2)] = [0.9, 0.99]
     """AdamW's two decay rates."""
     weight_decay: NotNegative = 0.01
     """AdamW's, on matrices only."""

@@ -1,8 +1,10 @@
 """Files written whole or not at all."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from poetgen.errors import OutputError
 
@@ -44,3 +46,27 @@ def unwritable(path: Path, error: OSError) -> OutputError:
         f"{path} cannot be written: {error.strerror or error}",
         "Name another place, or free some space; what was there before is unharmed.",
     )
+
+
+@contextmanager
+def growing_file(path: Path) -> Iterator[IO[str]]:
+    """A text stream whose content becomes `path` when the block ends well.
+
+    Until then it grows in `<path>.part`, which stays if the block is left by an exception: hours of
+    output outlive a Ctrl-C, and what stood in `path` is unharmed.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(0, "it is a folder")
+        with part.open("w", encoding="utf-8", newline="\n") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise unwritable(path, error) from error

@@ -45,5 +45,5 @@ def bounded(command: Callable[P, None]) -> Callable[P, None]:
     return run
 
 
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)

@@ -7,6 +7,8 @@ import typer
 import poetgen
 from poetgen.cli.boundary import bounded
 from poetgen.cli.corpus import fetch, report
+from poetgen.cli.evaluate import evaluate
+from poetgen.cli.sample import sample
 from poetgen.cli.train import train
 
 app = typer.Typer(
@@ -21,6 +23,8 @@ corpus_app.command()(bounded(fetch))
 corpus_app.command()(bounded(report))
 app.add_typer(corpus_app, name="corpus")
 app.command()(bounded(train))
+app.command()(bounded(sample))
+app.command("eval")(bounded(evaluate))
 
 
 def _print_version(wanted: bool) -> None:

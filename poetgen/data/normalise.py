@@ -44,7 +44,7 @@ def single_marks(text: str) -> str:
 
 def simplify(text: str) -> str:
     """Traditional to simplified over the whole text, for OpenCC knows phrases: 乾坤 keeps its 乾."""
-    return _converter("t2s").convert(text)
+    return str(_converter("t2s").convert(text))
 
 
 def fold_variants(text: str) -> str:
@@ -85,4 +85,4 @@ def normalise_by_steps(text: str) -> tuple[str, list[str]]:
 
 def to_traditional(text: str) -> str:
     """`text` in traditional characters, for readers who prefer them (`--script traditional`)."""
-    return _converter("s2t").convert(text)
+    return str(_converter("s2t").convert(text))

@@ -1,5 +1,7 @@
 """Which device to compute on."""
 
+from collections.abc import Callable
+
 import torch
 
 from poetgen.errors import UsageError
@@ -11,7 +13,7 @@ def choose_device(name: str) -> torch.device:
     Raises:
         UsageError: the device is not here.
     """
-    here = {
+    here: dict[str, Callable[[], bool]] = {
         "cuda": torch.cuda.is_available,
         "mps": torch.backends.mps.is_available,
         "cpu": lambda: True,

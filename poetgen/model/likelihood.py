@@ -68,13 +68,18 @@ def token_nats(model: PoemLSTM, batch: Batch) -> Tensor:
     return cross_entropy(logits_NV.float(), batch.targets_BT[counted_BT], reduction="none")
 
 
+def unknown_surcharge(vocab: Vocabulary) -> float:
+    """What a character outside the vocabulary costs on top of <unk>, in nats."""
+    return math.log(CJK_BLOCK - vocab.num_hanzi)
+
+
 @torch.inference_mode()
 def score(
     model: PoemLSTM, poems: Sequence[Poem], vocab: Vocabulary, *, batch_tokens: int = 4096
 ) -> list[Likelihood]:
     """The likelihood of each poem, in order, whole and in fp32, whatever mode the model is in."""
     sequences = [vocab.encode_poem(poem.text) for poem in poems]
-    surcharge = math.log(CJK_BLOCK - vocab.num_hanzi)
+    surcharge = unknown_surcharge(vocab)
     scores: dict[int, Likelihood] = {}
     was_training = model.training
     model.eval()
@@ -83,7 +88,7 @@ def score(
         nats_N = token_nats(model, batch).double()
         nats_N += surcharge * (batch.targets_BT[batch.targets_BT != PAD] == UNK)
         lengths = [len(sequences[i]) - 1 for i in members]
-        for index, nats in zip(members, nats_N.split(lengths), strict=True):
+        for index, nats in zip(members, torch.split(nats_N, lengths), strict=True):
             ids, text = sequences[index], poems[index].text
             scores[index] = Likelihood(
                 poems=1,

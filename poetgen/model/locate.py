@@ -24,8 +24,9 @@ class Choice:
 
 
 def find_model(given: str | None = None) -> Choice:
-    """The model file to use: `given` (a file, a run folder or a run's name) > $POETGEN_CHECKPOINT >
-    checkpoints/latest.
+    """The model file to use: `given`, else $POETGEN_CHECKPOINT, else checkpoints/latest.
+
+    `given` and the variable may name a file, a run folder or a run.
 
     Raises:
         ModelFileError: nothing is there.

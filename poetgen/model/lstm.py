@@ -64,10 +64,10 @@ class PoemLSTM(nn.Module):
             nn.init.uniform_(self.output, -0.1, 0.1)
         if self.cell == "lstm":
             # A forget gate that starts open lets the first gradients through (Gers et al. 2000).
-            for layer in self.layers:
+            for weights in map(_weights, self.layers):
                 with torch.no_grad():
-                    layer.bias_ih_l0[self.hidden_size : 2 * self.hidden_size] = 1.0
-                    layer.bias_hh_l0[self.hidden_size : 2 * self.hidden_size] = 0.0
+                    weights.input_bias[self.hidden_size : 2 * self.hidden_size] = 1.0
+                    weights.hidden_bias[self.hidden_size : 2 * self.hidden_size] = 0.0
 
     @property
     def vocab_size(self) -> int:
@@ -115,20 +115,28 @@ class PoemLSTM(nn.Module):
         x_BH = embedding(tokens_B, self.embedding)
         after: State = []
         for layer, before in zip(self.layers, state, strict=True):
-            weights = CellWeights(
-                layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0
-            )
+            weights = _weights(layer)
             if self.cell == "lstm":
-                gates = lstm_step(x_BH, *before, weights)
-                x_BH, layer_after = gates.hidden, (gates.hidden, gates.cell)
+                gates = lstm_step(x_BH, before[0], before[1], weights)
+                x_BH = gates.hidden
+                after.append((gates.hidden, gates.cell))
             else:
-                x_BH = (gru_step if self.cell == "gru" else rnn_step)(x_BH, *before, weights)
-                layer_after = (x_BH,)
-            after.append(layer_after)
+                step = gru_step if self.cell == "gru" else rnn_step
+                x_BH = step(x_BH, before[0], weights)
+                after.append((x_BH,))
         return self.logits(self._project(x_BH)), after
 
     def _project(self, x: Tensor) -> Tensor:
-        return x if self.projection is None else self.projection(x)
+        return (
+            x
+            if self.projection is None
+            else linear(x, self.projection.weight, self.projection.bias)
+        )
 
     def _drop(self, x: Tensor) -> Tensor:
         return dropout(x, self.dropout, training=self.training)
+
+
+def _weights(layer: nn.Module) -> CellWeights:
+    assert isinstance(layer, nn.RNNBase)
+    return CellWeights(*layer.all_weights[0])

@@ -86,7 +86,7 @@ def uses_bf16(device: torch.device, precision: str) -> bool:
     if precision != "auto":
         return precision == "bf16"
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
         # torch has no public question for this yet; a release without these answers "no".
         questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
@@ -112,7 +112,7 @@ def train_steps(trainer: Trainer, sequences: Sequence[Sequence[int]]) -> Iterato
             group["lr"] = rate
         with autocast(model.device, config.precision):
             nats_N = token_nats(model, batch.to(model.device))
-        nats_N.mean().backward()
+        torch.autograd.backward(nats_N.mean())
         limit = config.clip_norm or math.inf
         norm = nn.utils.clip_grad_norm_(model.parameters(), limit)
         trainer.optimiser.step()

@@ -1,0 +1,1 @@
+"""From a model to poems: prompts in, one decode loop, filters, batches."""

@@ -1,0 +1,68 @@
+"""What may be chosen next: pure functions of logits and probabilities, in float64.
+
+Each row has settings of its own, so that poems asked for differently share a batch.
+
+Shape suffixes: B rows, V vocabulary size.
+"""
+
+import torch
+from torch import Tensor
+
+
+def probabilities(logits_BV: Tensor, temperature_B: Tensor) -> Tensor:
+    """softmax(logits / temperature) in float64; temperature 0 puts all on the likeliest id."""
+    logits_BV = logits_BV.double()
+    greedy_B = temperature_B == 0
+    safe_B = torch.where(greedy_B, torch.ones_like(temperature_B), temperature_B)
+    probs_BV = torch.softmax(logits_BV / safe_B[:, None], dim=-1)
+    if greedy_B.any():
+        best_BV = torch.zeros_like(probs_BV)
+        best_BV.scatter_(1, logits_BV.argmax(dim=-1, keepdim=True), 1.0)
+        probs_BV = torch.where(greedy_B[:, None], best_BV, probs_BV)
+    return probs_BV
+
+
+def renormalise(probs_BV: Tensor) -> Tensor:
+    """The rows scaled to sum to 1."""
+    return probs_BV / probs_BV.sum(dim=-1, keepdim=True)
+
+
+def keep_top_k(probs_BV: Tensor, top_k_B: Tensor) -> Tensor:
+    """Only the k likeliest ids of a row keep their mass (ties with the last one too); 0: all do."""
+    if not (top_k_B > 0).any():
+        return probs_BV
+    num_ids = probs_BV.shape[-1]
+    k_B = torch.where(top_k_B > 0, top_k_B, num_ids).clamp(max=num_ids)
+    sorted_BV = probs_BV.sort(dim=-1, descending=True).values
+    least_B1 = sorted_BV.gather(1, k_B[:, None] - 1)
+    return renormalise(probs_BV * (probs_BV >= least_B1))
+
+
+def keep_top_p(probs_BV: Tensor, top_p_B: Tensor) -> Tensor:
+    """Only the fewest ids whose mass reaches p keep it (nucleus sampling, Holtzman et al. 2020)."""
+    if not (top_p_B < 1).any():
+        return probs_BV
+    sorted_BV = probs_BV.sort(dim=-1, descending=True).values
+    before_BV = sorted_BV.cumsum(dim=-1) - sorted_BV
+    kept_B1 = (before_BV < top_p_B[:, None]).sum(dim=-1, keepdim=True).clamp(min=1)
+    least_B1 = sorted_BV.gather(1, kept_B1 - 1)
+    keep_BV = (probs_BV >= least_B1) | (top_p_B >= 1)[:, None]
+    return renormalise(probs_BV * keep_BV)
+
+
+def keep_min_p(probs_BV: Tensor, min_p_B: Tensor) -> Tensor:
+    """Only ids at least `min_p` times as likely as the likeliest keep their mass (Nguyen et al. 2024)."""
+    if not (min_p_B > 0).any():
+        return probs_BV
+    least_B1 = probs_BV.max(dim=-1, keepdim=True).values * min_p_B[:, None]
+    return renormalise(probs_BV * (probs_BV >= least_B1))
+
+
+def draw(probs_BV: Tensor, uniform_B: Tensor) -> Tensor:
+    """The id (B,) at which each row's cumulative mass passes its number from [0, 1)."""
+    cumulative_BV = probs_BV.cumsum(dim=-1)
+    target_B1 = uniform_B[:, None] * cumulative_BV[:, -1:]
+    ids_B = (cumulative_BV <= target_B1).sum(dim=-1)
+    # Rounding may put the target on the very end: then the last id that has any mass.
+    last_B = probs_BV.shape[-1] - 1 - (probs_BV.flip(-1) > 0).int().argmax(dim=-1)
+    return torch.minimum(ids_B, last_B)
