@@ -223,12 +223,12 @@ def _explain(error: ValidationError) -> Iterator[str]:
 
 
 def _nearest(path: str) -> str:
+    """A hint: the same key in another section, a key spelled alike, or all there are."""
     section, _, key = path.rpartition(".")
-    fields = Config.model_fields
-    if section in fields:
-        annotation = fields[section].annotation
-        known = list(annotation.model_fields) if annotation else []
-    else:
-        known = list(fields)
-    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    return f" (did you mean '{close[0]}'?)" if close else f" (known: {', '.join(known)})"
+    keys = {name: list(values) for name, values in Config().model_dump().items()}
+    elsewhere = [f"{name}.{key}" for name in keys if key in keys[name]]
+    known = keys.get(section, list(keys))
+    alike = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    if elsewhere or alike:
+        return f" (did you mean '{(elsewhere or alike)[0]}'?)"
+    return f" (known: {', '.join(known)})"

@@ -44,7 +44,7 @@ def unwritable(path: Path, error: OSError) -> OutputError:
     """The error to raise where `path` could not be written."""
     return OutputError(
         f"{path} cannot be written: {error.strerror or error}",
-        "Name another place, or free some space; what was there before is unharmed.",
+        "Free some space or name another place; what was there before is unharmed.",
     )
 
 

@@ -76,7 +76,7 @@ def evaluate(
 
 def _print_table(report: dict[str, Any]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     settings = report["settings"]
     what = (
@@ -85,7 +85,10 @@ def _print_table(report: dict[str, Any]) -> None:
         else settings["source"]
     )
     table = Table(
-        "model", title=f"{settings['poems']:,} poems: {what}", title_justify="left", box=None
+        Column("model", overflow="fold"),
+        title=f"{settings['poems']:,} poems: {what}",
+        title_justify="left",
+        box=None,
     )
     for heading in ("nats/token", "perplexity", "bits/Han char", "tokens", "unknown"):
         table.add_column(heading, justify="right")

@@ -21,7 +21,8 @@ import pooch
 import requests
 from tqdm import tqdm
 
-from poetgen.errors import CorpusError, OutputError, UsageError
+from poetgen.errors import CorpusError, UsageError
+from poetgen.files import unwritable, write_whole
 
 DEFAULT_COLLECTION = "tang"
 URL_VARIABLE = "POETGEN_CORPUS_URL"
@@ -159,12 +160,12 @@ def fetch(
     try:
         to.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(to, error) from error
+        raise unwritable(to, error) from error
     stop = Event()
 
     def bring(file: CorpusFile) -> int:
         content = _obtain(file, bases, tries=tries, wait=wait, stop=stop)
-        _put(content, to / file.name)
+        write_whole(to / file.name, lambda part: part.write_bytes(content))
         return len(content)
 
     disable = None if show_progress is None else not show_progress
@@ -257,25 +258,3 @@ def _is_whole(path: Path, file: CorpusFile) -> bool:
         return path.stat().st_size == file.num_bytes and pooch.file_hash(path) == file.sha256
     except OSError:
         return False
-
-
-def _put(content: bytes, path: Path) -> None:
-    """Write `content` to `path`: whole, or not at all; raises OutputError."""
-    # The process id keeps two fetches into one folder apart.
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        try:
-            part.write_bytes(content)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"{path} cannot be written: {error.strerror}",
-        "Free some space or name another folder by --to FOLDER; what was fetched is kept, and"
-        " the same command continues.",
-    )

@@ -383,7 +383,7 @@ def test_a_folder_that_cannot_be_made(upstream: Upstream, tmp_path: Path) -> Non
     to = tmp_path / "a file" / "small"
     with pytest.raises(OutputError) as caught:
         get(to, upstream.url)
-    assert_told(caught.value, str(to), "Not a directory", "--to")
+    assert_told(caught.value, str(to), "Not a directory", "another place")
     assert upstream.asked == []
 
 
