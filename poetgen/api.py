@@ -24,7 +24,7 @@ class PoetModel:
 
     @property
     def max_tokens(self) -> int:
-        """The longest poem it writes, as it was trained."""
+        """How many characters it writes at most after a prompt: as many as it was trained on."""
         return self.stored.config.data.max_tokens
 
     def prompt(self, text: str | None) -> Prompt:
@@ -95,6 +95,8 @@ class PoetModel:
         It is the poem that `sample` writes with the same seed.
         """
         prepared = self.prompt(prompt)
+        for warning in prepared.warnings:
+            warnings.warn(warning, stacklevel=2)
         settings = Settings(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
         seed = new_seed() if seed is None else seed
         return self.stream_request(Request(seed, 0, prepared, check_settings(settings)))

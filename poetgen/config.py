@@ -84,7 +84,7 @@ class TrainConfig(_Section):
     """Stop after so many epochs without a better validation; 0: never (a cosine pays at its end)."""
     save_every: Annotated[float, Field(gt=0)] = 300.0
     """Seconds between saves of the training state; it is also saved after each epoch and on a signal."""
-    seed: WholeNumber = 1
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     """Of the weights, the dropout and the order of the batches."""
 
 
@@ -97,23 +97,45 @@ class Config(_Section):
 
     def to_yaml(self) -> str:
         """The configuration as a YAML document that `load_config` reads back."""
-        return yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True)
+        return yaml.dump(self.model_dump(), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+_SCALARS = {
+    "int": (r"[-+]?(?:0|[1-9][0-9]*)", "-+0123456789"),
+    "float": (
+        r"[-+]?(?:[0-9]+\.[0-9]*|\.?[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|nan)",
+        "-+.0123456789",
+    ),
+    "bool": ("true|false", "tf"),
+    "null": ("null|~|", ["n", "~", ""]),
+}
+# PyYAML follows YAML 1.1, where 3e-4 is a word, `yes` is true and 010 is 8.  YAML 1.2 knows better.
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's scalars: `3e-4` is a number, and of all words only true and false are booleans."""
+    """YAML 1.2's scalars, and no key twice."""
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012 (PyYAML's own way)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key} stands twice")
+        return super().construct_mapping(node, deep)
 
 
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if not tag.endswith((":bool", ":float"))]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|false)$"), list("tf"))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*|\.?[0-9]+)(?:[eE][-+]?[0-9]+)?$|^[-+]?\.(?:inf|nan)$"),
-    list("-+.0123456789"),
-)
+class _Dumper(yaml.SafeDumper):
+    """Quotes what `_Loader` would take for something else than a string."""
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012
+
+
+for _kind in (_Loader, _Dumper):
+    for _name, (_pattern, _first) in _SCALARS.items():
+        _kind.add_implicit_resolver(
+            f"tag:yaml.org,2002:{_name}", re.compile(f"^(?:{_pattern})$"), list(_first)
+        )
 
 
 def config_names() -> list[str]:
@@ -136,8 +158,10 @@ def build_config(
     values: Mapping[str, Any], overrides: Sequence[str] = (), *, origin: str = "configuration"
 ) -> Config:
     """A checked configuration of nested `values` and `overrides`; `origin` names it in errors."""
+    # A section whose keys are all commented out reads as None.
     merged: dict[str, Any] = {
-        key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()
+        key: dict(value or {}) if isinstance(value, Mapping | None) else value
+        for key, value in values.items()
     }
     for override in overrides:
         _override(merged, override)
@@ -168,16 +192,20 @@ def _config_folder() -> Path:
 
 def _read_yaml(source: str) -> dict[str, Any]:
     path = Path(source)
-    if not path.is_file():
-        path = _config_folder() / f"{source}.yaml"
-    if not path.is_file():
+    try:
+        if not path.is_file():
+            path = _config_folder() / f"{source}.yaml"
+        is_there = path.is_file()
+    except (OSError, ValueError):  # a name too long, or with a NUL
+        is_there = False
+    if not is_there:
         raise ConfigError(
             f"there is no configuration {source}",
             f"Name a file, or one of: {', '.join(config_names())}.",
         )
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        content = _parse(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(
             f"{path} cannot be read as YAML: {reason}", "Correct the file."
@@ -192,6 +220,14 @@ def _read_yaml(source: str) -> dict[str, Any]:
     return content
 
 
+def _parse(text: str) -> Any:
+    """The content of a YAML text; raises ValueError with the reason."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+
+
 def _override(values: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     keys = path.strip().split(".")
@@ -201,15 +237,14 @@ def _override(values: dict[str, Any], override: str) -> None:
             "For example: --set train.epochs=4",
         )
     try:
-        value = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
+        value = _parse(text)
+    except ValueError as error:
         raise ConfigError(
             f"--set {override}: the value cannot be read as YAML", "Quote it, or correct it."
         ) from error
     section = values.setdefault(keys[0], {})
-    if not isinstance(section, dict):
-        section = values[keys[0]] = {}
-    section[keys[1]] = value
+    if isinstance(section, dict):  # else the file is at fault, and is told so
+        section[keys[1]] = value
 
 
 def _explain(error: ValidationError) -> Iterator[str]:
@@ -219,6 +254,7 @@ def _explain(error: ValidationError) -> Iterator[str]:
             yield f"unknown key '{path}'{_nearest(path)}"
         else:
             expected = fault["msg"].removeprefix("Input should be ")
+            expected = expected.replace("List should have", "a list of")
             yield f"{path} = {fault['input']!r}: expected {expected}"
 
 

@@ -1,8 +1,9 @@
 """Files written whole or not at all."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -40,14 +41,6 @@ def write_text(path: Path, text: str) -> None:
     write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
-def unwritable(path: Path, error: OSError) -> OutputError:
-    """The error to raise where `path` could not be written."""
-    return OutputError(
-        f"{path} cannot be written: {error.strerror or error}",
-        "Free some space or name another place; what was there before is unharmed.",
-    )
-
-
 @contextmanager
 def growing_file(path: Path) -> Iterator[IO[str]]:
     """A text stream whose content becomes `path` when the block ends well.
@@ -62,11 +55,29 @@ def growing_file(path: Path) -> Iterator[IO[str]]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
-            raise IsADirectoryError(0, "it is a folder")
-        with part.open("w", encoding="utf-8", newline="\n") as stream:
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        stream = part.open("w", encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise unwritable(path, error) from error
+    try:
+        try:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
+        finally:
+            with suppress(OSError):  # closing flushes once more, and the first failure says it all
+                stream.close()
         part.replace(path)
     except OSError as error:
+        # A failed write names no file; other files' errors, and a closed pipe, are not ours.
+        if isinstance(error, BrokenPipeError) or error.filename not in (None, str(part)):
+            raise
         raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> OutputError:
+    """The error to raise where `path` could not be written."""
+    return OutputError(
+        f"{path} cannot be written: {error.strerror or error}",
+        "Free some space or name another place; what was there before is unharmed.",
+    )

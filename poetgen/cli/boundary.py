@@ -1,5 +1,6 @@
 """Where exceptions become exit codes: the one place that prints errors."""
 
+import errno
 import functools
 import os
 import signal
@@ -37,12 +38,22 @@ def bounded(command: Callable[P, None]) -> Callable[P, None]:
         except KeyboardInterrupt:
             tell("poetgen: interrupted")
             raise SystemExit(130) from None
-        except BrokenPipeError:
-            # The reader (head, less) has seen enough.  Python would flush into the pipe once more.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except BrokenPipeError:  # the reader (head, less) has seen enough
+            _abandon_stdout()
             raise SystemExit(0) from None
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            _abandon_stdout()
+            tell("poetgen: the disk is full\n  → Free some space and run the command again.")
+            raise SystemExit(1) from error
 
     return run
+
+
+def _abandon_stdout() -> None:
+    """Let Python's last flush, at exit, go nowhere: it would fail as the one before did."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminate(number: int, _frame: FrameType | None) -> NoReturn:

@@ -1,6 +1,7 @@
 """`poetgen eval`."""
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,9 +58,8 @@ def evaluate(
             tell(f"warning: records left out of {poems}: {dropped}")
     else:
         known = [Path(place) for place in stored[0].config.data.corpus]
-        paths = corpus_paths(
-            corpus or known if all(p.exists() or str(p) == STARTER for p in known) else []
-        )
+        here = all(path.exists() or path == Path(STARTER) for path in known)
+        paths = corpus_paths(corpus or (known if here else []))
         on = split_set(load_corpus(paths), ", ".join(map(str, paths)), split.value)
         for model in stored:
             if model.corpus != on.corpus:
@@ -97,7 +97,7 @@ def _print_table(report: dict[str, Any]) -> None:
         table.add_row(
             run["model"],
             f"{likelihood['nats_per_token']:.4f}",
-            f"{likelihood['perplexity']:,.2f}",
+            f"{math.inf if likelihood['perplexity'] is None else likelihood['perplexity']:,.2f}",
             f"{likelihood['bits_per_hanzi']:.3f}",
             f"{likelihood['tokens']:,}",
             f"{likelihood['unknown_tokens']:,}",

@@ -3,11 +3,13 @@
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from tqdm import tqdm
 
+from poetgen.cli.boundary import tell
 from poetgen.cli.options import OutputFormat, Script
 from poetgen.data.normalise import to_traditional
 from poetgen.data.poem import MARKS, STOPS, Poem
@@ -25,12 +27,23 @@ def write_samples(
     model: str,
     total: int | None,
 ) -> None:
-    """Write each poem as it is finished, with a progress bar if there are many and none is seen."""
-    if output is None:
-        _write(samples, sys.stdout, output_format, script, model)
-        return
-    with growing_file(output) as stream, tqdm(total=total, unit=" poems", disable=None) as bar:
-        _write(_counted(samples, bar), stream, output_format, script, model)
+    """Write each poem as it is finished, with a progress bar where the poems go past the terminal."""
+    with (
+        nullcontext(sys.stdout) if output is None else growing_file(output) as stream,
+        tqdm(total=total, unit=" poems", disable=stream.isatty() or None) as bar,
+    ):
+        num_cut = 0
+        for number, sample in enumerate(samples):
+            if output_format is OutputFormat.jsonl:
+                record = as_record(sample, script, model)
+                stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+            else:
+                gap = "\n" if number else ""
+                stream.write(gap + _in_script(sample.poem, script).laid_out() + "\n")
+            num_cut += not sample.ended
+            bar.update()
+    if num_cut and output_format is OutputFormat.text:  # a JSON line says it itself
+        tell(f"{num_cut:,} of these poems were cut off without an end")
 
 
 def stream_poem(characters: Iterable[str], script: Script) -> None:
@@ -65,28 +78,6 @@ def as_record(sample: Sample, script: Script, model: str) -> dict[str, Any]:
         "warnings": list(sample.warnings),
         "model": model,
     }
-
-
-def _write(
-    samples: Iterable[Sample],
-    stream: IO[str],
-    output_format: OutputFormat,
-    script: Script,
-    model: str,
-) -> None:
-    for number, sample in enumerate(samples):
-        if output_format is OutputFormat.jsonl:
-            record = as_record(sample, script, model)
-            stream.write(json.dumps(record, ensure_ascii=False) + "\n")
-        else:
-            gap = "\n" if number else ""
-            stream.write(gap + _in_script(sample.poem, script).laid_out() + "\n")
-
-
-def _counted(samples: Iterable[Sample], bar: "tqdm[Any]") -> Iterator[Sample]:
-    for sample in samples:
-        yield sample
-        bar.update()
 
 
 def _in_script(poem: Poem, script: Script) -> Poem:

@@ -16,7 +16,7 @@ from poetgen.data.read import BrokenRecord, RawRecord
 
 # （一作「雨」） and 〖…〗 are an editor's words.  They nest, and the last one of a record may have lost
 # its closing bracket when upstream cut the record: then it runs to the end.
-_NOTE = re.compile(r"（[^（）]*）|\([^()]*\)|〖[^〖〗]*〗")
+_NOTE = re.compile(r"[（(][^（()）]*[)）]|〖[^〖〗]*〗")
 _OPEN_NOTE = re.compile(r"[（(〖].*$", re.DOTALL)
 # 何勞說苦[辛]: the editor restored 辛, and the line needs it to scan.  Only the brackets go.
 _RESTORED = re.compile(r"[\[［]([^\[\]［］]*)[\]］]")
@@ -82,11 +82,10 @@ def clean_text(raw: str) -> tuple[str, list[str]]:
         changes.append("restored_character")
     text, steps = normalise_by_steps(text)
     changes += steps
-    kept = "".join(c for c in text if _may_stand(c))
-    if kept != text:
+    # A stray mark may have stood between two marks; and no poem begins with one.
+    final = single_marks("".join(c for c in text if _may_stand(c))).lstrip(MARKS)
+    if final != text:
         changes.append("stray_mark")
-    # A stray mark may have stood between two marks, or before the first character.
-    final = single_marks(kept).lstrip(MARKS)
     if final and final[-1] not in STOPS:
         final = final.rstrip(MARKS) + "。"
         changes.append("closed")

@@ -50,15 +50,19 @@ def read(path: Path) -> Iterator[RawRecord | BrokenRecord]:
 
 def corpus_files(path: Path) -> list[Path]:
     """The files that `read` takes from `path`, numbers in names counted as numbers."""
-    if path.is_file():
-        return [path]
-    if not path.exists():
-        raise CorpusError(
-            f"there is no corpus at {path}",
-            "Fetch it with `poetgen corpus fetch`, or name a file or folder with --corpus.",
-        )
+    try:
+        if not path.exists():
+            raise CorpusError(
+                f"there is no corpus at {path}",
+                "Fetch it with `poetgen corpus fetch`, or name a file or folder with --corpus.",
+            )
+        if not path.is_dir():
+            return [path]
+        inside = [file for file in path.iterdir() if file.is_file()]
+    except OSError as error:
+        raise CorpusError(f"{path} cannot be read: {error.strerror}", _FIX_FILE) from error
     for suffix in SUFFIXES:
-        files = [file for file in path.iterdir() if file.suffix == suffix and file.is_file()]
+        files = [file for file in inside if file.suffix.lower() == suffix]
         if files:
             return sorted(files, key=_natural_order)
     raise CorpusError(
@@ -67,12 +71,10 @@ def corpus_files(path: Path) -> list[Path]:
     )
 
 
-def _natural_order(file: Path) -> list[tuple[int, str]]:
-    return [(int(part or -1), "") if part.isdigit() else (-1, part) for part in _parts(file.name)]
-
-
-def _parts(name: str) -> list[str]:
-    return re.split(r"([0-9]+)", name)
+def _natural_order(file: Path) -> tuple[list[tuple[int, str]], str]:
+    parts = re.split(r"([0-9]+)", file.name)
+    numbers = [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+    return numbers, file.name  # the name itself puts 01 and 1 in order
 
 
 def _read_file(file: Path) -> Iterator[RawRecord | BrokenRecord]:
@@ -85,9 +87,9 @@ def _read_file(file: Path) -> Iterator[RawRecord | BrokenRecord]:
             f"{file} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}",
             "Save the file as UTF-8 (from GB18030: `iconv -f GB18030 -t UTF-8`) and try again.",
         ) from error
-    if file.suffix == ".json":
+    if file.suffix.lower() == ".json":
         yield from _read_json(file, text)
-    elif file.suffix == ".jsonl":
+    elif file.suffix.lower() == ".jsonl":
         yield from _read_jsonl(file, text)
     else:
         yield from _read_text(file, text)
@@ -96,9 +98,8 @@ def _read_file(file: Path) -> Iterator[RawRecord | BrokenRecord]:
 def _read_json(file: Path, text: str) -> Iterator[RawRecord | BrokenRecord]:
     try:
         content = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        where = f" at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise CorpusError(f"{file} is not whole JSON{where}: {error}", _FIX_FILE) from error
+    except (ValueError, RecursionError) as error:
+        raise CorpusError(f"{file} is not whole JSON: {error}", _FIX_FILE) from error
     if isinstance(content, dict):
         content = [content]
     if not isinstance(content, list):
@@ -111,13 +112,14 @@ def _read_json(file: Path, text: str) -> Iterator[RawRecord | BrokenRecord]:
 
 
 def _read_jsonl(file: Path, text: str) -> Iterator[RawRecord | BrokenRecord]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Not splitlines: JSON strings may hold U+2028 and other line separators as they are.
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         place = f"{file.name}: line {number}"
         try:
             yield _record(json.loads(line), place)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             yield BrokenRecord(place, f"not JSON: {error}")
 
 

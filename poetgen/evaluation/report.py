@@ -1,5 +1,6 @@
 """The evaluation report: settings that head it, and a run per model."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,12 +77,14 @@ def _checked(poems: EvaluationSet) -> EvaluationSet:
     return poems
 
 
-def _as_json(likelihood: Likelihood) -> dict[str, float]:
+def _as_json(likelihood: Likelihood) -> dict[str, float | None]:
+    perplexity = likelihood.perplexity
     return {
         "poems": likelihood.poems,
         "tokens": likelihood.tokens,
         "unknown_tokens": likelihood.unknown_tokens,
         "nats_per_token": round(likelihood.nats_per_token, 6),
-        "perplexity": round(likelihood.perplexity, 4),
+        # JSON knows no infinity.
+        "perplexity": round(perplexity, 4) if math.isfinite(perplexity) else None,
         "bits_per_hanzi": round(likelihood.bits_per_hanzi, 5),
     }

@@ -37,7 +37,8 @@ def find_model(given: str | None = None) -> Choice:
         return Choice(_model_in(from_environment), f"from ${VARIABLE}")
     latest = RUNS / LATEST
     if latest.is_file():
-        return Choice(_model_in(latest.read_text(encoding="utf-8").strip()), "the newest run")
+        name = latest.read_text(encoding="utf-8", errors="replace").strip()
+        return Choice(_model_in(str(RUNS / name)), "the newest run")
     raise ModelFileError(
         f"there is no model yet: {latest} does not exist",
         "Train one with `poetgen train --config tiny`, or name one with --checkpoint.",
@@ -45,12 +46,17 @@ def find_model(given: str | None = None) -> Choice:
 
 
 def _model_in(name: str) -> Path:
-    for place in (Path(name), RUNS / name):
-        if place.is_file():
-            return place
-        if (place / BEST).is_file():
-            return place / BEST
-        if place.is_dir():
+    """The model file that `name` means: itself, or the best of a run folder or a run.
+
+    os.path, not Path: it answers "no" to a name that is too long or holds a NUL.
+    """
+    places = (Path(name), RUNS / name)
+    for place in places:
+        for file in (place, place / BEST):
+            if os.path.isfile(file):  # noqa: PTH113
+                return file
+    for place in places:
+        if os.path.isdir(place):  # noqa: PTH112
             raise ModelFileError(
                 f"the run {place} has no {BEST} yet: it is written after the first epoch",
                 "Let the run finish an epoch (`poetgen train --resume`), or name another model.",

@@ -83,6 +83,9 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> StoredModel:
         with safe_open(path, framework="pt") as file:
             header = _read_header(path, (file.metadata() or {}).get(_HEADER_KEY))
             config, vocab = _read_config(path, header), _read_vocabulary(path, header)
+            metrics = header.get("metrics", {})
+            if not isinstance(metrics, dict):
+                raise _damaged(path, "its metrics are not an object")
             with torch.device("meta"):
                 model = new_model(config, vocab)
             expected = {name: tuple(t.shape) for name, t in model.state_dict().items()}
@@ -93,8 +96,9 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> StoredModel:
                     path,
                     f"{names[0]} is {found.get(names[0])}, the configuration says {expected.get(names[0])}",
                 )
-            weights = {name: file.get_tensor(name).float() for name in expected}
-    except (SafetensorError, OSError) as error:
+            # Cloned: tensors come as views into the file, and unaligned ones round differently.
+            weights = {name: file.get_tensor(name).float().clone() for name in expected}
+    except (SafetensorError, OSError, RuntimeError, OverflowError) as error:
         raise _damaged(path, str(error)) from error
     if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
         raise _damaged(path, "a weight is not a finite number")
@@ -104,7 +108,7 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> StoredModel:
         vocab,
         config,
         str(header.get("corpus", "")),
-        dict(header.get("metrics", {})),
+        metrics,
         path,
     )
 
@@ -114,10 +118,11 @@ def _refuse_strangers(path: Path) -> None:
         raise ModelFileError(f"there is no model file {path}", _FIX)
     try:
         with path.open("rb") as stream:
-            start = stream.read(4)
+            start = stream.read(9)
     except OSError as error:
         raise ModelFileError(f"{path} cannot be read: {error.strerror}", _FIX) from error
-    if start[:2] == b"PK" or start[:1] == b"\x80":
+    # A safetensors file begins with eight bytes of length and a brace.
+    if start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
         raise ModelFileError(
             f"{path} is a pickle, not a .safetensors model file; pickles can run code, so none is read",
             "Use the run's best.safetensors, or name another model with --checkpoint.",
@@ -129,7 +134,7 @@ def _read_header(path: Path, text: str | None) -> dict[str, Any]:
         raise ModelFileError(f"{path} is a safetensors file, but not one of poetgen's", _FIX)
     try:
         header = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged(path, f"its header is not JSON: {error}") from error
     version = header.get("format_version") if isinstance(header, dict) else None
     if version != FORMAT_VERSION:
@@ -144,7 +149,8 @@ def _read_config(path: Path, header: dict[str, Any]) -> Config:
     try:
         return build_config(header.get("config", {}), origin=f"the configuration in {path}")
     except (ConfigError, TypeError, AttributeError) as error:
-        raise _damaged(path, str(error).splitlines()[0]) from error
+        why = error.why if isinstance(error, ConfigError) else str(error)
+        raise _damaged(path, " ".join(why.split())) from error
 
 
 def _read_vocabulary(path: Path, header: dict[str, Any]) -> Vocabulary:

@@ -58,7 +58,18 @@ class Sample:
     poem: Poem
     likelihood: Likelihood
     """Of the whole poem, prompt and end included: what `score` would say of it."""
-    warnings: tuple[str, ...]
+    ended: bool
+    """Whether the model ended it, or it was cut off."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know of this poem."""
+        cut = (
+            ()
+            if self.ended
+            else (f"cut off after {self.likelihood.tokens} characters without an end",)
+        )
+        return self.request.prompt.warnings + cut
 
 
 @torch.inference_mode()
@@ -67,7 +78,7 @@ def generate_steps(
 ) -> Iterator[list[Choice]]:
     """The choices of each step, over all poems still being written, until all have ended.
 
-    A poem ends with `EOS`, or after `max_tokens` tokens without one.
+    A poem ends with `EOS`, or after its prompt and `max_tokens` more without one.
     """
     prompts = [vocab.encode(request.prompt.text) for request in requests]
     streams = [random.Random(f"{request.seed}:{request.index}") for request in requests]
@@ -98,7 +109,11 @@ def generate_steps(
                 rows, tokens, nats[:, 0].tolist(), given, strict=True
             )
         ]
-        going_on = [r for r, token in enumerate(tokens) if token != EOS and place < max_tokens]
+        going_on = [
+            r
+            for r, token in enumerate(tokens)
+            if token != EOS and place < len(prompts[rows[r]]) + max_tokens
+        ]
         if len(going_on) < len(rows):
             rows = [rows[r] for r in going_on]
             tokens = [tokens[r] for r in going_on]
@@ -133,7 +148,9 @@ def _draw(
     # An empty poem is none, so the first step cannot be the end.
     logits_BV = logits_BV.index_fill(1, torch.tensor(_NEVER + ((EOS,) if first else ())), -math.inf)
     probs_BV = probabilities(logits_BV, _column([s.temperature for s in settings]))
-    probs_BV = keep_top_k(probs_BV, torch.tensor([s.top_k for s in settings]))
+    num_ids = logits_BV.shape[-1]
+    top_k_B = torch.tensor([min(s.top_k, num_ids) for s in settings])
+    probs_BV = keep_top_k(probs_BV, top_k_B)
     probs_BV = keep_top_p(probs_BV, _column([s.top_p for s in settings]))
     probs_BV = keep_min_p(probs_BV, _column([s.min_p for s in settings]))
     return draw(probs_BV, _column(uniforms)).tolist()
@@ -157,7 +174,6 @@ def _keep(state: State, rows: Sequence[int]) -> State:
 
 def _finish(request: Request, choices: Sequence[Choice], vocab: Vocabulary) -> Sample:
     tokens = [choice.token for choice in choices]
-    ended = tokens[-1] == EOS
     # The prompt's own characters, not the <unk> that some of them were read as.
     text = request.prompt.text + vocab.decode([c.token for c in choices if not c.in_prompt])
     num_unknown = tokens.count(UNK)
@@ -168,5 +184,4 @@ def _finish(request: Request, choices: Sequence[Choice], vocab: Vocabulary) -> S
         hanzi=sum(map(is_hanzi, text)),
         nats=sum(c.nats for c in choices) + num_unknown * unknown_surcharge(vocab),
     )
-    cut = () if ended else (f"cut off after {len(tokens)} tokens without an end",)
-    return Sample(request, Poem(text), likelihood, request.prompt.warnings + cut)
+    return Sample(request, Poem(text), likelihood, ended=tokens[-1] == EOS)

@@ -14,7 +14,9 @@ def probabilities(logits_BV: Tensor, temperature_B: Tensor) -> Tensor:
     logits_BV = logits_BV.double()
     greedy_B = temperature_B == 0
     safe_B = torch.where(greedy_B, torch.ones_like(temperature_B), temperature_B)
-    probs_BV = torch.softmax(logits_BV / safe_B[:, None], dim=-1)
+    # The largest logit becomes 0, so that no temperature, however small, makes an infinity of it.
+    below_best_BV = logits_BV - logits_BV.amax(dim=-1, keepdim=True)
+    probs_BV = torch.softmax(below_best_BV / safe_B[:, None], dim=-1)
     if greedy_B.any():
         best_BV = torch.zeros_like(probs_BV)
         best_BV.scatter_(1, logits_BV.argmax(dim=-1, keepdim=True), 1.0)
@@ -39,7 +41,10 @@ def keep_top_k(probs_BV: Tensor, top_k_B: Tensor) -> Tensor:
 
 
 def keep_top_p(probs_BV: Tensor, top_p_B: Tensor) -> Tensor:
-    """Only the fewest ids whose mass reaches p keep it (nucleus sampling, Holtzman et al. 2020)."""
+    """Only the fewest ids whose mass reaches p keep it, and ties with the last of them.
+
+    Nucleus sampling (Holtzman et al. 2020).
+    """
     if not (top_p_B < 1).any():
         return probs_BV
     sorted_BV = probs_BV.sort(dim=-1, descending=True).values

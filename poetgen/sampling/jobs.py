@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from poetgen.errors import PoetgenError, UsageError
 from poetgen.sampling.prompt import Prompt
@@ -64,7 +64,7 @@ class Job:
             return Request(self.seed, 0, self.prepare(line), self.settings)
         try:
             values = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError(f"not JSON: {error}", "Correct the line.") from error
         prompt = values.pop("prompt", None)
         if prompt is not None and not isinstance(prompt, str):
@@ -80,22 +80,26 @@ def open_lines(path: Path) -> Iterator[str]:
     """The lines of a UTF-8 file, one at a time; `-` is standard input.
 
     Raises:
-        UsageError: the file is missing, unreadable, or not UTF-8.
+        PoetgenError: the file is missing or unreadable, at once; not UTF-8, at the line.
     """
     name = "standard input" if str(path) == "-" else str(path)
     try:
-        stream = sys.stdin.buffer if str(path) == "-" else path.open("rb")
-        with stream:
-            for number, line in enumerate(stream, start=1):
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+        return _decoded(sys.stdin.buffer if str(path) == "-" else path.open("rb"), name)
     except OSError as error:
-        raise UsageError(
+        raise PoetgenError(
             f"{name} cannot be read: {error.strerror}", "Name a file of prompts, one per line."
         ) from error
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"{name} is not UTF-8 in line {number}", "Save it as UTF-8 and try again."
-        ) from error
+
+
+def _decoded(stream: BinaryIO, name: str) -> Iterator[str]:
+    with stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise PoetgenError(
+                    f"{name} is not UTF-8 in line {number}", "Save it as UTF-8 and try again."
+                ) from error
 
 
 def _check_number(key: str, value: Any) -> None:

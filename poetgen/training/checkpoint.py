@@ -1,6 +1,7 @@
 """The training state `last.pt`: everything an exact resume needs."""
 
-import pickle
+import math
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,9 @@ class Progress:
         self.batch = 0
         self.epoch_nats, self.epoch_tokens = 0.0, 0
         best = self.best_nats_per_token
-        better = best is None or valid_nats_per_token < best
+        better = math.isfinite(valid_nats_per_token) and (
+            best is None or valid_nats_per_token < best
+        )
         if better:
             self.best_nats_per_token, self.best_epoch = valid_nats_per_token, self.epoch
         return better
@@ -96,7 +99,11 @@ def load_training_state(
         )
     try:
         model.load_state_dict(state["model"])
+        # The state's own settings would undo what the command line changed for this resume.
+        settings = [_settings(group) for group in optimiser.param_groups]
         optimiser.load_state_dict(state["optimiser"])
+        for group, setting in zip(optimiser.param_groups, settings, strict=True):
+            group.update(setting)
         progress = Progress(**state["progress"])
         torch.set_rng_state(state["random_state"])
         if torch.cuda.is_available() and "cuda_random_states" in state:
@@ -106,15 +113,22 @@ def load_training_state(
     return progress
 
 
+def _settings(group: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in group.items() if key != "params"}
+
+
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ModelFileError(
             f"there is no training state {path}", "Begin the run anew with --fresh."
         )
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
-        raise _damaged(path, str(error).strip().splitlines()[0][:200]) from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch wonders aloud about files that are not its own
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load promises no kind: garbage gives half a dozen
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise _damaged(path, reason[:200]) from error
     if not isinstance(state, dict) or "corpus" not in state:
         raise _damaged(path, "it holds something else")
     if state.get("format_version") != FORMAT_VERSION:

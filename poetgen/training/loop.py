@@ -17,6 +17,7 @@ from poetgen.config import Config, TrainConfig
 from poetgen.data.batches import num_batches, training_batches
 from poetgen.data.poem import Poem
 from poetgen.data.vocab import Vocabulary
+from poetgen.errors import PoetgenError
 from poetgen.model.likelihood import score, token_nats, total
 from poetgen.model.lstm import PoemLSTM
 from poetgen.model.store import StoredModel, save_model
@@ -158,6 +159,8 @@ def fit(
             while not _finished(progress, config.train):
                 for report in train_steps(trainer, sequences):
                     log.step(report)
+                    if not math.isfinite(report.nats):
+                        raise _diverged(folder, report.step)
                     guard.check()
                     if time.monotonic() - saved_at > config.train.save_every:
                         save()
@@ -179,6 +182,14 @@ def fit(
             save()
             raise Interrupted(stop.signal_number, folder.name, progress.step) from None
     return progress
+
+
+def _diverged(folder: RunFolder, step: int) -> PoetgenError:
+    return PoetgenError(
+        f"the loss of step {step} is not a finite number: the training has diverged",
+        f"Go on from the last save with a lower rate: poetgen train --run {folder.name} --resume "
+        "--set train.learning_rate=5e-4",
+    )
 
 
 def _finished(progress: Progress, config: TrainConfig) -> bool:

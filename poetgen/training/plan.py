@@ -46,10 +46,12 @@ def plan_run(
         config = _resumed_config(folder, source, overrides, tell)
     else:
         config = load_config(source or "base", overrides)
-        folder = new_run(run or default_name(source or "base"), fresh=fresh)
+        folder = new_run(default_name(source or "base") if run is None else run, fresh=fresh)
     if corpus:
         # Absolute, so that the saved configuration finds it from another folder too.
         places = [str(path.absolute() if path.exists() else path) for path in corpus]
+        if resume and places != config.data.corpus:
+            tell(f"data.corpus: {config.data.corpus} → {places} (the command line wins)")
         data = config.data.model_copy(update={"corpus": places})
         config = config.model_copy(update={"data": data})
     paths = corpus_paths([Path(place) for place in config.data.corpus])

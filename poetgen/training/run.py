@@ -55,7 +55,7 @@ def train(
         trainer.progress = load_training_state(
             folder.last, model, trainer.optimiser, corpus.fingerprint
         )
-    begin(folder, config)
+    begin(folder, config, resume=resume)
     size = sum(p.numel() for p in model.parameters())
     precision = "bf16" if uses_bf16(device, config.train.precision) else "fp32"
     tell(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from poetgen.config import Config
 from poetgen.errors import UsageError
-from poetgen.files import write_text
+from poetgen.files import unwritable, write_text
 from poetgen.model.locate import BEST, LATEST, RUNS
 
 
@@ -51,19 +51,17 @@ def default_name(
 
 
 def new_run(name: str, *, fresh: bool) -> RunFolder:
-    """The folder of a run that is to begin; with `fresh` an older one of that name is emptied.
+    """The folder of a run that is to begin; with `fresh` there may be an older one of that name.
 
     Raises:
         UsageError: the name is no plain name, or the run exists and `fresh` is not set.
     """
     folder = _folder(name)
-    if folder.path.exists():
-        if not fresh:
-            raise UsageError(
-                f"the run {name} exists already ({folder.path})",
-                "Continue it with --resume, begin it anew with --fresh, or choose another --run.",
-            )
-        shutil.rmtree(folder.path)
+    if folder.path.exists() and not fresh:
+        raise UsageError(
+            f"the run {name} exists already ({folder.path})",
+            "Continue it with --resume, begin it anew with --fresh, or choose another --run.",
+        )
     return folder
 
 
@@ -89,18 +87,27 @@ def old_run(name: str | None) -> RunFolder:
     return folder
 
 
-def begin(folder: RunFolder, config: Config) -> None:
+def begin(folder: RunFolder, config: Config, *, resume: bool) -> None:
     """Make the folder, save the configuration and name the run the newest.
+
+    Unless it is to `resume`, what an older run left there goes: now, when all else is known to be
+    in order.
 
     Raises:
         OutputError: it cannot be written.
     """
+    if not resume and folder.path.exists():
+        try:
+            shutil.rmtree(folder.path)
+        except OSError as error:  # a plain file, a link, another user's
+            raise unwritable(folder.path, error) from error
     write_text(folder.config, config.to_yaml())
     write_text(RUNS / LATEST, folder.name + "\n")
 
 
 def _folder(name: str) -> RunFolder:
-    if not name or name in (".", "..", LATEST) or "/" in name or "\\" in name or "\0" in name:
+    is_one_line = name.isprintable() and name == name.strip()  # as checkpoints/latest keeps it
+    if not name or name in (".", "..", LATEST) or set("/\\") & set(name) or not is_one_line:
         raise UsageError(
             f"{name!r} is not a name for a run",
             f"Use a plain name such as my-run; it becomes a folder in {RUNS}.",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _EVERY = 10  # steps between two lines of metrics
 _SMOOTHING = 0.05  # the bar shows a running mean over about twenty steps
-_BAR = "{desc} {percentage:3.0f}%|{bar:20}| {postfix} [{elapsed}<{remaining}]"
+_BAR = "{desc} {percentage:3.0f}%|{bar:20}| {elapsed}, {remaining} left"
 
 
 class RunLog:
@@ -69,10 +69,9 @@ class RunLog:
         self._epoch_tokens += report.tokens
         self._nats = _blend(self._nats, nats)
         self._rate = _blend(self._rate, rate)
-        self._bar.set_description(f"epoch {self._progress.epoch + 1}/{self._epochs}", refresh=False)
-        self._bar.set_postfix_str(
-            f"loss {self._nats:.3f} perplexity {_perplexity(self._nats):,.1f} "
-            f"{self._rate:,.0f} chars/s",
+        self._bar.set_description_str(
+            f"epoch {self._progress.epoch + 1}/{self._epochs}  loss {self._nats:.3f}"
+            f"  perplexity {_perplexity(self._nats):,.1f}  {self._rate:,.0f} chars/s",
             refresh=False,
         )
         self._bar.update()

@@ -61,7 +61,9 @@ def test_each_row_has_a_temperature_of_its_own() -> None:
 
 def test_a_forbidden_id_has_no_mass_at_any_temperature() -> None:
     logits = [-math.inf, 0.0, 0.0]
-    assert is_close(probabilities(rows(logits, logits), column(1, 100)), [0, 0.5, 0.5], [0, 0.5, 0.5])
+    assert is_close(
+        probabilities(rows(logits, logits), column(1, 100)), [0, 0.5, 0.5], [0, 0.5, 0.5]
+    )
 
 
 @pytest.mark.parametrize("temperature", [1e-3, 1e-300, 1e-308, 1e-320, 5e-324])
@@ -90,9 +92,7 @@ def test_top_k_keeps_the_k_likeliest(k: int, expected: list[float]) -> None:
 
 
 def test_top_k_keeps_ties_with_the_last_one() -> None:
-    assert is_close(
-        keep_top_k(rows([0.2, 0.4, 0.2, 0.2]), torch.tensor([2])), [0.2, 0.4, 0.2, 0.2]
-    )
+    assert is_close(keep_top_k(rows([0.2, 0.4, 0.2, 0.2]), torch.tensor([2])), [0.2, 0.4, 0.2, 0.2])
     assert is_close(
         keep_top_k(rows([0.3, 0.1, 0.3, 0.3]), torch.tensor([1])), [1 / 3, 0, 1 / 3, 1 / 3]
     )

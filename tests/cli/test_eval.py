@@ -1,0 +1,207 @@
+"""`poetgen eval`."""
+
+import json
+import math
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+from poetgen.cli.main import app
+from poetgen.data.corpus import Corpus
+from poetgen.model.likelihood import score, total
+from poetgen.model.store import StoredModel, save_model
+
+runner = CliRunner()
+VERSE = "山云归去晚，溪月照人来。"
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_with_a_model(
+    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("POETGEN_CHECKPOINT", model_file.name)
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def evaluate(*arguments: str) -> Result:
+    return runner.invoke(app, ["eval", *arguments], env={"COLUMNS": "200"})
+
+
+def is_refused(result: Result, code: int) -> bool:
+    """Nothing on stdout; on stderr one line why and one what to do."""
+    *_, why, fix = result.stderr.splitlines()
+    return (
+        (result.exit_code, result.stdout) == (code, "")
+        and why.startswith("poetgen: ")
+        and fix.startswith("  → ")
+        and "Traceback" not in result.stderr
+    )
+
+
+@pytest.mark.parametrize("split", ["valid", "test"])
+def test_the_report_of_a_split_is_the_total_of_its_poems(
+    split: str, tiny_model: StoredModel, starter: Corpus
+) -> None:
+    result = evaluate("--split", split, "--json")
+    assert result.exit_code == 0
+    report = json.loads(result.stdout)
+    poems = starter.splits["valid" if split == "valid" else "test"]
+    expected = total(score(tiny_model.model, poems, tiny_model.vocab))
+    assert set(report) >= {"settings", "runs"}
+    assert report["settings"]["split"] == split
+    assert report["settings"]["corpus"] == starter.fingerprint
+    assert report["settings"]["poems"] == len(poems)
+    assert report["settings"]["precision"] == "fp32"
+    (run,) = report["runs"]
+    assert run["model"] == "tiny.safetensors"
+    assert run["likelihood"] == {
+        "poems": len(poems),
+        "tokens": sum(len(poem.text) + 1 for poem in poems),
+        "unknown_tokens": expected.unknown_tokens,
+        "nats_per_token": pytest.approx(expected.nats_per_token, abs=1e-5),
+        "perplexity": pytest.approx(expected.perplexity, rel=1e-5),
+        "bits_per_hanzi": pytest.approx(expected.bits_per_hanzi, abs=1e-4),
+    }
+
+
+def test_the_test_split_of_the_models_own_corpus_is_the_default() -> None:
+    result = evaluate("--json")
+    assert result.stdout == evaluate("--corpus", "starter", "--split", "test", "--json").stdout
+    assert json.loads(result.stdout)["settings"]["split"] == "test"
+    assert result.stderr == "model tiny.safetensors (from $POETGEN_CHECKPOINT)\n"
+
+
+def test_a_table_shows_the_figures() -> None:
+    likelihood = json.loads(evaluate("--json").stdout)["runs"][0]["likelihood"]
+    result = evaluate()
+    assert result.exit_code == 0
+    row = next(line for line in result.stdout.splitlines() if "tiny.safetensors" in line).split()
+    assert row[1:3] == [f"{likelihood['nats_per_token']:.4f}", f"{likelihood['perplexity']:,.2f}"]
+    assert row[4:] == [f"{likelihood['tokens']:,}", f"{likelihood['unknown_tokens']:,}"]
+
+
+def test_poems_of_a_file_are_cleaned_first_and_what_is_left_out_is_told() -> None:
+    Path("poems.txt").write_text(f"{VERSE}\n{VERSE}\n山。\n", encoding="utf-8")
+    result = evaluate("--poems", "poems.txt", "--json")
+    assert result.exit_code == 0
+    report = json.loads(result.stdout)
+    assert report["settings"]["poems"] == 1
+    assert report["settings"]["split"] is None
+    assert report["runs"][0]["likelihood"]["tokens"] == 13
+    (warning,) = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
+    assert "'duplicate': 1" in warning
+    assert "'stub': 1" in warning
+
+
+def test_what_sample_writes_can_be_evaluated() -> None:
+    written = runner.invoke(app, ["sample", "山", "--num", "4", "--seed", "1", "--format", "jsonl"])
+    Path("poems.jsonl").write_text(f'{written.stdout}{{"poem": "{VERSE}"}}\n', encoding="utf-8")
+    result = evaluate("--poems", "poems.jsonl", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["settings"]["poems"] >= 1
+
+
+def test_each_model_has_a_run_in_the_order_named(tiny_model: StoredModel) -> None:
+    run = Path("checkpoints") / "other"
+    tiny_model.model.output_bias.copy_(torch.linspace(-1, 1, len(tiny_model.vocab)))
+    save_model(run / "best.safetensors", tiny_model)
+    result = evaluate("other", "tiny.safetensors", "--json")
+    assert result.exit_code == 0
+    runs = json.loads(result.stdout)["runs"]
+    assert [r["model"] for r in runs] == [
+        "checkpoints/other/best.safetensors",
+        "tiny.safetensors",
+    ]
+    nats = [r["likelihood"]["nats_per_token"] for r in runs]
+    assert not math.isclose(nats[0], nats[1], abs_tol=1e-4)
+
+
+def test_poems_of_another_corpus_are_warned_about() -> None:
+    lines = [f"山云归去{chr(0x4E00 + i)}，溪月照人{chr(0x5E00 + i)}。\n" for i in range(200)]
+    Path("poems.txt").write_text("".join(lines), encoding="utf-8")
+    result = evaluate("--corpus", "poems.txt", "--json")
+    assert result.exit_code == 0
+    assert "warning: tiny.safetensors was trained on another corpus" in result.stderr
+
+
+def test_a_corpus_that_is_named_is_taken_though_the_models_own_is_gone(
+    tiny_model: StoredModel,
+) -> None:
+    data = tiny_model.config.data.model_copy(update={"corpus": ["gone/tang"]})
+    config = tiny_model.config.model_copy(update={"data": data})
+    save_model(Path("moved.safetensors"), replace(tiny_model, config=config))
+    result = evaluate("moved.safetensors", "--corpus", "starter", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["settings"]["source"].endswith("starter.txt")
+
+
+def test_a_model_whose_corpus_is_gone_is_measured_on_the_environments(
+    tiny_model: StoredModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tiny_model.config.data.model_copy(update={"corpus": ["gone/tang"]})
+    config = tiny_model.config.model_copy(update={"data": data})
+    save_model(Path("moved.safetensors"), replace(tiny_model, config=config))
+    monkeypatch.setenv("POETGEN_CORPUS", "starter")
+    result = evaluate("moved.safetensors", "--json")
+    assert result.exit_code == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["absent.safetensors"],
+        ["tiny.safetensors", "absent.safetensors"],
+        ["--poems", "absent.txt"],
+        ["--corpus", "absent"],
+        ["--poems", "empty.txt"],
+        ["--poems", "stubs.txt"],
+        ["--poems", "broken.json"],
+        ["--poems", "latin1.txt"],
+        ["--corpus", "empty.txt"],
+        ["random"],
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_read_exits_1_naming_the_file(options: list[str]) -> None:
+    Path("empty.txt").touch()
+    Path("stubs.txt").write_text("山。\n", encoding="utf-8")
+    Path("broken.json").write_text('[{"paragraphs": ["山', encoding="utf-8")
+    Path("latin1.txt").write_bytes(b"\xe9t\xe9")
+    Path("random").write_bytes(bytes(range(256)))
+    result = evaluate(*options)
+    assert is_refused(result, 1)
+    assert options[-1] in result.stderr
+
+
+def test_a_corpus_whose_split_is_empty_exits_1() -> None:
+    Path("one.txt").write_text(VERSE + "\n", encoding="utf-8")
+    exit_codes = [evaluate("--corpus", "one.txt", "--split", s) for s in ("train", "valid", "test")]
+    assert sorted(result.exit_code for result in exit_codes) == [0, 1, 1]
+    assert all(is_refused(result, 1) for result in exit_codes if result.exit_code)
+
+
+def test_without_a_model_it_exits_1_and_tells_how_to_get_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("POETGEN_CHECKPOINT")
+    result = evaluate()
+    assert is_refused(result, 1)
+    assert "poetgen train" in result.stderr
+
+
+def test_a_corpus_and_a_file_of_poems_contradict_each_other() -> None:
+    assert is_refused(evaluate("--corpus", "starter", "--poems", "poems.txt"), 2)
+
+
+def test_an_unknown_split_exits_2() -> None:
+    result = evaluate("--split", "dev")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--split" in result.stderr

@@ -1,0 +1,109 @@
+"""The program as a whole: help, version, what it does with nothing."""
+
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import poetgen
+from poetgen.cli.main import app
+
+runner = CliRunner()
+COMMANDS = {
+    ("train",): "poetgen train",
+    ("sample",): "poetgen sample",
+    ("eval",): "poetgen eval",
+    ("corpus", "fetch"): "poetgen corpus fetch",
+    ("corpus", "report"): "poetgen corpus report",
+}
+
+
+@pytest.fixture(autouse=True)
+def _signal_handlers_as_before() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_version_is_the_packages() -> None:
+    result = runner.invoke(app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"poetgen {poetgen.__version__}\n")
+
+
+def test_without_a_command_it_shows_help_and_exits_2() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "poetgen"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert "Usage" in done.stdout + done.stderr
+    assert "sample" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_names_every_command(option: str) -> None:
+    result = runner.invoke(app, [option])
+    assert result.exit_code == 0
+    for word in ("corpus", "train", "sample", "eval"):
+        assert word in result.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments", [["smaple"], ["sample", "--temprature", "1"], ["corpus", "x"]]
+)
+def test_an_unknown_word_exits_2_with_nothing_on_stdout(arguments: list[str]) -> None:
+    result = runner.invoke(app, arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Usage" in result.stderr
+    assert "for help" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_the_help_of_a_command_ends_its_text_in_an_example_that_parses(
+    command: tuple[str, ...],
+) -> None:
+    result = runner.invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    found = re.search(r"Example: `?(poetgen [^`│\n]*)", result.stdout)
+    assert found, result.stdout
+    example = found[1].strip()
+    assert example.startswith(COMMANDS[command])
+    # With --help behind it the line is parsed, but nothing is done.
+    assert runner.invoke(app, [*shlex.split(example)[1:], "--help"]).exit_code == 0
+
+
+def test_help_does_not_import_torch(tmp_path: Path) -> None:
+    call = [sys.executable, "-X", "importtime", "-m", "poetgen", "--help"]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert done.returncode == 0
+    assert re.search(r"\| +poetgen\b", done.stderr)
+    assert not re.search(r"\| +torch\b", done.stderr)
+
+
+def test_no_commands_help_imports_torch() -> None:
+    script = (
+        "import sys\nfrom poetgen.cli.main import app\n"
+        f"for command in {list(COMMANDS)!r}:\n"
+        "    app([*command, '--help'], standalone_mode=False)\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("Usage") == len(COMMANDS)
+
+
+def test_a_wrong_call_is_answered_before_torch_is_imported(tmp_path: Path) -> None:
+    call = [sys.executable, "-X", "importtime", "-m", "poetgen", "sample", "--temperature", "-1"]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "poetgen: temperature is -1.0" in done.stderr
+    assert not re.search(r"\| +torch\b", done.stderr)

@@ -1,0 +1,245 @@
+"""`poetgen train`, from a word on the command line to a model that can be used."""
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from poetgen.cli.main import app
+from poetgen.data.corpus import Corpus
+from poetgen.model.store import load_model
+
+runner = CliRunner()
+
+SMALL = [
+    "--set=train.epochs=1",
+    "--set=train.precision=fp32",
+    "--set=model.hidden_size=16",
+    "--set=model.embedding_size=12",
+    "--device=cpu",
+]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("POETGEN_CORPUS_URL", "nowhere")
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def poetgen(*arguments: str) -> Result:
+    return runner.invoke(app, list(arguments))
+
+
+def train(*arguments: str) -> Result:
+    return poetgen("train", "--config", "tiny", *SMALL, *arguments)
+
+
+def is_refused(result: Result, code: int) -> bool:
+    """Nothing on stdout; on stderr why, and in the last line what to do; no run was begun."""
+    lines = result.stderr.splitlines()
+    return (
+        (result.exit_code, result.stdout) == (code, "")
+        and any(line.startswith("poetgen: ") for line in lines)
+        and lines[-1].startswith("  → ")
+        and "Traceback" not in result.stderr
+    )
+
+
+def test_a_trained_model_can_be_sampled_evaluated_and_resumed() -> None:
+    trained = train("--run", "short")
+    assert trained.exit_code == 0, trained.stderr
+    assert trained.stdout == "checkpoints/short/best.safetensors\n"
+    names = {file.name for file in Path("checkpoints/short").iterdir()}
+    assert names == {"config.yaml", "metrics.jsonl", "best.safetensors", "last.pt"}
+
+    sampled = poetgen("sample", "山", "--seed", "1")
+    assert sampled.exit_code == 0
+    assert sampled.stdout.startswith("山")
+    assert "checkpoints/short/best.safetensors (the newest run)" in sampled.stderr
+
+    evaluated = poetgen("eval", "--split", "valid", "--json")
+    assert evaluated.exit_code == 0
+    assert "another corpus" not in evaluated.stderr
+    found = json.loads(evaluated.stdout)["runs"][0]["likelihood"]["nats_per_token"]
+    stored = load_model(Path("checkpoints/short/best.safetensors"))
+    assert found == pytest.approx(stored.metrics["valid_nats_per_token"], abs=1e-4)
+
+    resumed = poetgen("train", "--resume", "--set", "train.epochs=2", "--device", "cpu")
+    assert resumed.exit_code == 0, resumed.stderr
+    assert "train.epochs: 1 → 2 (the command line wins)" in resumed.stderr
+    assert load_model(Path("checkpoints/short/best.safetensors")).metrics["epoch"] == 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("train.epoch=1", "unknown key 'train.epoch' (did you mean 'epochs'?)"),
+        ("trian.epochs=1", "unknown key 'trian' (did you mean 'train'?)"),
+        ("train.epochs=many", "train.epochs = 'many': expected"),
+        ("train.epochs=true", "train.epochs = True: expected"),
+        ("train.epochs=1.5", "train.epochs = 1.5: expected"),
+        ("train.epochs=0", "train.epochs = 0: expected"),
+        ("train.learning_rate=.nan", "train.learning_rate = nan: expected"),
+        ("train.learning_rate=.inf", "train.learning_rate = inf: expected"),
+        ("train.learning_rate=-1", "train.learning_rate = -1: expected"),
+        ("model.dropout=1", "model.dropout = 1: expected"),
+        ("model.cell=transformer", "model.cell = 'transformer': expected"),
+        ("train=5", "train=5 is not of the form section.key=value"),
+        ("epochs", "epochs is not of the form section.key=value"),
+        ("train.epochs=[", "the value cannot be read as YAML"),
+        ("train.save_every=.nan", "train.save_every = nan: expected"),
+    ],
+)
+def test_a_bad_setting_exits_2_naming_it(setting: str, said: str) -> None:
+    result = train("--run", "short", "--set", setting)
+    assert is_refused(result, 2)
+    assert said in result.stderr
+    assert not Path("checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("train: {lr: 1}", "unknown key 'train.lr'"),
+        ("train: {epochs: yes}", "train.epochs = 'yes'"),
+        ("model: {num_layers: 0, dropout: 7}", "model.num_layers = 0"),
+        ("train: 5", "train = 5"),
+        ("- 1", "holds list, not sections"),
+        ("train: {", "cannot be read as YAML"),
+        ("train: \udce9", "cannot be read as YAML"),
+    ],
+)
+def test_a_bad_file_exits_2_saying_where(content: str, said: str) -> None:
+    Path("own.yaml").write_bytes(content.encode("utf-8", "surrogateescape"))
+    result = poetgen("train", "--config", "own.yaml")
+    assert is_refused(result, 2)
+    assert said in result.stderr
+    assert "own.yaml" in result.stderr
+    assert not Path("checkpoints").exists()
+
+
+def test_every_fault_is_told_at_once() -> None:
+    result = train("--set", "train.lr=1", "--set", "model.dropout=2")
+    assert "train.lr" in result.stderr
+    assert "model.dropout = 2" in result.stderr
+
+
+def test_a_missing_configuration_exits_2_naming_those_there_are() -> None:
+    result = poetgen("train", "--config", "huge")
+    assert is_refused(result, 2)
+    assert "base, gru, large, rnn, tiny" in result.stderr
+
+
+def test_a_corpus_that_is_missing_and_cannot_be_fetched_exits_1() -> None:
+    result = poetgen("train", "--config", "base", "--run", "short")
+    assert is_refused(result, 1)
+    assert "fetching the Tang poems" in result.stderr
+    assert "was not downloaded: nowhere" in result.stderr
+    assert not Path("checkpoints").exists()
+
+
+BAD_CORPORA = {
+    "empty.txt": b"",
+    "truncated.json": '[{"paragraphs": ["山云归去晚，'.encode(),
+    "gb.txt": "山云归去晚，溪月照人来。\n".encode("gb18030"),
+    "one.txt": "山云归去晚，溪月照人来。\n".encode(),
+}
+
+
+@pytest.mark.parametrize("name", [*BAD_CORPORA, "absent"])
+def test_a_corpus_that_is_no_good_exits_1(name: str) -> None:
+    for file, content in BAD_CORPORA.items():
+        Path(file).write_bytes(content)
+    result = train("--corpus", name, "--run", "short")
+    assert is_refused(result, 1)
+    assert name in result.stderr
+    assert not Path("checkpoints").exists()
+
+
+def test_a_broken_record_is_warned_about_and_left_out(starter: Corpus) -> None:
+    records: list[object] = [{"paragraphs": [poem.text]} for poem in starter.poems[:120]]
+    records[3] = {"title": 7, "paragraphs": ["山云归去晚，溪月照人来。"]}
+    records += [{"paragraphs": 5}, "山云"]
+    records += [{"paragraphs": [poem.text]} for poem in starter.splits["valid"]]
+    Path("poems.json").write_text(json.dumps(records), encoding="utf-8")
+    result = train("--corpus", "poems.json", "--run", "short")
+    assert result.exit_code == 0, result.stderr
+    warnings = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
+    assert [w.partition("poems.json: ")[2].partition(":")[0] for w in warnings] == [
+        "record 3",
+        "record 120",
+        "record 121",
+    ]
+
+
+def existing_run() -> Path:
+    run = Path("checkpoints/short")
+    run.mkdir(parents=True)
+    (run / "best.safetensors").write_text("old")
+    return run
+
+
+def is_unharmed(run: Path) -> bool:
+    return (run / "best.safetensors").read_text() == "old"
+
+
+def test_a_run_that_exists_exits_2_and_is_unharmed() -> None:
+    run = existing_run()
+    result = train("--run", "short")
+    assert is_refused(result, 2)
+    assert "--resume" in result.stderr
+    assert "--fresh" in result.stderr
+    assert is_unharmed(run)
+
+
+def test_fresh_begins_a_run_anew() -> None:
+    run = existing_run()
+    (run / "stray").touch()
+    result = train("--run", "short", "--fresh")
+    assert result.exit_code == 0, result.stderr
+    assert not (run / "stray").exists()
+    assert load_model(run / "best.safetensors").metrics["epoch"] == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--corpus", "absent"], ["--device", "abacus"], ["--set", "train.epochs=0"], ["--resume"]],
+    ids=" ".join,
+)
+def test_fresh_deletes_nothing_when_the_call_cannot_be_done(options: list[str]) -> None:
+    run = existing_run()
+    assert train("--run", "short", "--fresh", *options).exit_code in (1, 2)
+    assert is_unharmed(run)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--run", "../elsewhere"],
+        ["--run", "a/b"],
+        ["--run", ".."],
+        ["--run", "latest"],
+        ["--resume", "--fresh"],
+        ["--resume"],
+        ["--resume", "--run", "never"],
+        ["--device", "abacus"],
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_call_exits_2_and_begins_no_run(options: list[str]) -> None:
+    result = train(*options)
+    assert is_refused(result, 2)
+    assert not Path("checkpoints").exists()
+
+
+def test_a_place_that_cannot_be_written_exits_1() -> None:
+    Path("checkpoints").write_text("a file")
+    result = train("--run", "short")
+    assert is_refused(result, 1)
+    assert Path("checkpoints").read_text() == "a file"

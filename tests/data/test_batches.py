@@ -1,0 +1,197 @@
+"""`poetgen.data.batches`: shapes, masks, order, and going on from any batch."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from poetgen.data.batches import (
+    Batch,
+    encode_for_training,
+    num_batches,
+    ordered_batches,
+    training_batches,
+)
+from poetgen.data.corpus import Corpus
+from poetgen.data.poem import Poem
+from poetgen.data.vocab import BOS, EOS, PAD, Vocabulary
+
+COUPLETS = [
+    "山风吹竹径，溪月照柴门。",
+    "霜叶随溪下，寒鸦绕树啼。",
+    "夜静无人语，钟声过远村。",
+]
+
+
+def sequences_of(lengths: list[int]) -> list[list[int]]:
+    """A sequence of so many places (one id more) each, told apart by its second id."""
+    return [[BOS, 100 + number, *[5] * (length - 2), EOS] for number, length in enumerate(lengths)]
+
+
+def rows(batch: Batch) -> list[list[int]]:
+    """The id sequences that a batch was made of."""
+    found = []
+    for tokens, targets in zip(batch.tokens_BT.tolist(), batch.targets_BT.tolist(), strict=True):
+        length = sum(target != PAD for target in targets)
+        if length:
+            assert targets[length:] == tokens[length:] == [PAD] * (len(tokens) - length)
+            assert tokens[1:length] == targets[: length - 1]
+            found.append([tokens[0], *targets[:length]])
+    return found
+
+
+def epoch_of(
+    sequences: list[list[int]], *, seed: int = 1, epoch: int = 0, start: int = 0, size: int = 128
+) -> list[Batch]:
+    return list(training_batches(sequences, batch_tokens=size, seed=seed, epoch=epoch, start=start))
+
+
+def same(one: list[Batch], other: list[Batch]) -> bool:
+    return len(one) == len(other) and all(
+        torch.equal(a.tokens_BT, b.tokens_BT) and torch.equal(a.targets_BT, b.targets_BT)
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+MIXED = sequences_of([25, 7, 33, 49, 26, 65, 49, 300, 2, 25, 33, 60, 13, 257, 600] * 3)
+
+
+def test_a_batch_by_hand() -> None:
+    (batch,) = training_batches([[1, 9, 8, 2], [1, 7, 2]], batch_tokens=75, seed=1, epoch=0)
+    assert batch.tokens_BT.shape == batch.targets_BT.shape == (3, 25)
+    assert batch.tokens_BT.dtype == batch.targets_BT.dtype == torch.long
+    both = list(zip(batch.tokens_BT.tolist(), batch.targets_BT.tolist(), strict=True))
+    assert sorted(both, reverse=True) == [
+        ([1, 9, 8] + [PAD] * 22, [9, 8, 2] + [PAD] * 22),
+        ([1, 7] + [PAD] * 23, [7, 2] + [PAD] * 23),
+        ([PAD] * 25, [PAD] * 25),
+    ]
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 5])
+def test_each_poem_stands_whole_in_one_batch_of_an_epoch(epoch: int) -> None:
+    batches = epoch_of(MIXED, epoch=epoch)
+    assert sorted(row for batch in batches for row in rows(batch)) == sorted(MIXED)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.integers(min_value=2, max_value=600), max_size=25),
+    st.integers(min_value=16, max_value=2000),
+)
+def test_no_poem_is_lost_whatever_the_lengths(lengths: list[int], size: int) -> None:
+    sequences = sequences_of(lengths)
+    batches = epoch_of(sequences, size=size)
+    assert sorted(row for batch in batches for row in rows(batch)) == sorted(sequences)
+    assert len(batches) == num_batches(sequences, batch_tokens=size)
+    for batch in batches:
+        assert batch.tokens_BT.numel() <= size or len(batch.tokens_BT) == 1
+
+
+def test_a_bucket_has_one_shape() -> None:
+    lengths = [24, 25, 26, 33, 49, 50, 65, 65, 73, 97, 121, 169, 170, 256, 257, 512, 513]
+    batches = epoch_of(sequences_of(lengths * 4), size=400)
+    widths = [25, 33, 49, 65, 73, 97, 121, 169, 256, 512, 768]
+    expected = {(max(1, 400 // width), width) for width in widths}
+    assert {tuple(batch.tokens_BT.shape) for batch in batches} == expected
+
+
+def test_the_shapes_are_the_same_in_every_epoch(starter: Corpus) -> None:
+    vocab = Vocabulary.build(starter.splits["train"], min_count=1)
+    sequences = encode_for_training(starter.splits["train"], vocab, 256)
+    shapes = [
+        sorted(tuple(batch.tokens_BT.shape) for batch in epoch_of(sequences, epoch=epoch, size=512))
+        for epoch in range(3)
+    ]
+    assert shapes[0] == shapes[1] == shapes[2]
+    assert len(set(shapes[0])) < 9
+
+
+def test_the_same_seed_and_epoch_give_the_same_batches() -> None:
+    assert same(epoch_of(MIXED, seed=3, epoch=2), epoch_of(MIXED, seed=3, epoch=2))
+
+
+def test_other_seeds_and_epochs_mix_the_poems_otherwise() -> None:
+    sequences = sequences_of([25] * 40)
+    kinds = [epoch_of(sequences, seed=seed, epoch=epoch) for seed in (1, 2) for epoch in (0, 1)]
+    assert not any(same(a, b) for i, a in enumerate(kinds) for b in kinds[:i])
+    companies = [{frozenset(map(tuple, rows(batch))) for batch in batches} for batches in kinds]
+    assert not any(a == b for i, a in enumerate(companies) for b in companies[:i])
+
+
+def test_lengths_come_mixed_and_not_by_bucket() -> None:
+    widths = [batch.tokens_BT.shape[1] for batch in epoch_of(sequences_of([25, 49] * 60))]
+    assert widths not in (sorted(widths), sorted(widths, reverse=True))
+
+
+def test_an_epoch_can_go_on_from_any_batch() -> None:
+    whole = epoch_of(MIXED, seed=7, epoch=3)
+    assert len(whole) > 10
+    for start in range(len(whole) + 1):
+        assert same(epoch_of(MIXED, seed=7, epoch=3, start=start), whole[start:])
+
+
+def test_no_poems_make_no_batches() -> None:
+    assert epoch_of([]) == []
+    assert num_batches([], batch_tokens=128) == 0
+    assert list(ordered_batches([], batch_tokens=128)) == []
+
+
+def test_evaluation_goes_from_short_to_long_and_names_every_poem_once() -> None:
+    batches = list(ordered_batches(MIXED, batch_tokens=256))
+    widths = [batch.tokens_BT.shape[1] for _, batch in batches]
+    assert widths == sorted(widths)
+    assert sorted(i for indices, _ in batches for i in indices) == list(range(len(MIXED)))
+    for indices, batch in batches:
+        assert rows(batch) == [MIXED[i] for i in indices]
+
+
+def test_evaluation_keeps_a_long_poem_whole() -> None:
+    (sequence,) = sequences_of([1000])
+    ((indices, batch),) = ordered_batches([sequence], batch_tokens=256)
+    assert indices == [0]
+    assert batch.tokens_BT.shape == (1, 1024)
+    assert rows(batch) == [sequence]
+
+
+@pytest.fixture(scope="module")
+def vocab() -> Vocabulary:
+    return Vocabulary.build(map(Poem, COUPLETS), min_count=1)
+
+
+@pytest.mark.parametrize(
+    ("max_tokens", "num_couplets"), [(37, 3), (36, 2), (25, 2), (24, 1), (13, 1)]
+)
+def test_only_a_whole_poem_has_an_end(
+    vocab: Vocabulary, max_tokens: int, num_couplets: int
+) -> None:
+    (ids,) = encode_for_training([Poem("".join(COUPLETS))], vocab, max_tokens)
+    assert ids[0] == BOS
+    assert vocab.decode(ids) == "".join(COUPLETS[:num_couplets])
+    assert ids.count(EOS) == (num_couplets == 3)
+    assert len(ids) - 1 <= max_tokens
+    if num_couplets == 3:
+        assert ids[-1] == EOS
+
+
+def test_the_last_character_of_a_cut_poem_is_learnt_and_nothing_after_it(
+    vocab: Vocabulary,
+) -> None:
+    sequences = encode_for_training([Poem("".join(COUPLETS))], vocab, 24)
+    (batch,) = training_batches(sequences, batch_tokens=25, seed=1, epoch=0)
+    assert rows(batch) == sequences
+    assert vocab.decode(batch.targets_BT[0].tolist()) == COUPLETS[0]
+    assert vocab.decode(batch.tokens_BT[0].tolist()) == COUPLETS[0][:-1]
+
+
+def test_poems_are_encoded_in_order(vocab: Vocabulary) -> None:
+    sequences = encode_for_training(list(map(Poem, COUPLETS)), vocab, 64)
+    assert sequences == [vocab.encode_poem(couplet) for couplet in COUPLETS]
+
+
+def test_a_batch_moves_with_both_of_its_tensors() -> None:
+    (batch,) = epoch_of(sequences_of([5]), size=25)
+    moved = batch.to(torch.device("meta"))
+    assert moved.tokens_BT.is_meta
+    assert moved.targets_BT.is_meta
+    assert not batch.tokens_BT.is_meta

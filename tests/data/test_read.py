@@ -1,0 +1,238 @@
+"""`poetgen.data.read`: four layouts, broken records that are not fatal, broken files that are."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from poetgen.data.corpus import load_corpus
+from poetgen.data.read import BrokenRecord, RawRecord, corpus_files, read
+from poetgen.errors import CorpusError
+
+BOM = b"\xef\xbb\xbf"
+COUPLET = "山风吹竹径，溪月照柴门。"
+RECORD = {"title": "夜坐", "author": "无名", "paragraphs": ["山风吹竹径，", "溪月照柴门。"]}
+
+
+def write(path: Path, content: object, *, bom: bool = False) -> Path:
+    text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+    path.write_bytes(BOM * bom + text.encode("utf-8", "surrogatepass"))
+    return path
+
+
+def refusal(path: Path) -> CorpusError:
+    """The error of reading `path`, after a look at its form."""
+    with pytest.raises(CorpusError) as caught:
+        list(read(path))
+    error = caught.value
+    assert error.exit_code == 1
+    assert error.why
+    assert error.fix
+    assert "\n" not in error.why + error.fix
+    assert str(path) in error.why
+    return error
+
+
+@pytest.mark.parametrize("bom", [False, True])
+@pytest.mark.parametrize(
+    ("name", "content", "place"),
+    [
+        ("a.json", json.dumps([RECORD]), "a.json: record 0"),
+        ("a.json", json.dumps(RECORD), "a.json: record 0"),
+        ("a.jsonl", json.dumps(RECORD) + "\n", "a.jsonl: line 1"),
+        ("a.jsonl", json.dumps(RECORD), "a.jsonl: line 1"),
+    ],
+)
+def test_a_record_comes_out_of_every_json_layout(
+    tmp_path: Path, name: str, content: str, place: str, bom: bool
+) -> None:
+    path = write(tmp_path / name, content, bom=bom)
+    assert list(read(path)) == [RawRecord(COUPLET, "夜坐", "无名", place)]
+
+
+@pytest.mark.parametrize("bom", [False, True])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_text_has_a_poem_a_line_and_comments(tmp_path: Path, newline: str, bom: bool) -> None:
+    lines = ["# 注", COUPLET, "", "  霜叶随溪下，寒鸦绕树啼。 "]
+    path = write(tmp_path / "a.txt", newline.join(lines), bom=bom)
+    assert list(read(path)) == [
+        RawRecord(COUPLET, "", "", "a.txt: line 2"),
+        RawRecord("霜叶随溪下，寒鸦绕树啼。", "", "", "a.txt: line 4"),
+    ]
+
+
+def test_a_file_without_a_known_suffix_is_read_as_text(tmp_path: Path) -> None:
+    path = write(tmp_path / "poems", COUPLET + "\n")
+    assert list(read(path)) == [RawRecord(COUPLET, "", "", "poems: line 1")]
+
+
+@pytest.mark.parametrize("key", ["paragraphs", "poem", "text"])
+@pytest.mark.parametrize("body", [COUPLET, [COUPLET], ["山风吹竹径，", "溪月照柴门。"]])
+def test_a_body_is_a_string_or_a_list_under_one_of_three_keys(
+    tmp_path: Path, key: str, body: object
+) -> None:
+    path = write(tmp_path / "a.json", [{key: body}])
+    assert list(read(path)) == [RawRecord(COUPLET, "", "", "a.json: record 0")]
+
+
+@pytest.mark.parametrize(
+    ("item", "why"),
+    [
+        (3, "object"),
+        (None, "object"),
+        (COUPLET, "object"),
+        ([COUPLET], "object"),
+        ({}, "paragraphs"),
+        ({"title": "夜坐", "author": "无名"}, "paragraphs"),
+        ({"paragraphs": None}, "paragraphs"),
+        ({"paragraphs": 3}, "paragraphs"),
+        ({"paragraphs": [COUPLET, 3]}, "paragraphs"),
+        ({"poem": {"a": 1}}, "poem"),
+        ({"title": 3, "paragraphs": [COUPLET]}, "title"),
+        ({"author": None, "paragraphs": [COUPLET]}, "author"),
+    ],
+)
+@pytest.mark.parametrize("layout", ["json", "jsonl"])
+def test_a_record_of_the_wrong_shape_is_named_and_passed_over(
+    tmp_path: Path, layout: str, item: object, why: str
+) -> None:
+    items = [RECORD, item, RECORD]
+    content = json.dumps(items) if layout == "json" else "\n".join(map(json.dumps, items))
+    first, broken, last = read(write(tmp_path / f"a.{layout}", content))
+    assert isinstance(first, RawRecord)
+    assert isinstance(last, RawRecord)
+    assert isinstance(broken, BrokenRecord)
+    assert broken.place == ("a.json: record 1" if layout == "json" else "a.jsonl: line 2")
+    assert why in broken.why
+    assert "\n" not in broken.why
+
+
+@pytest.mark.parametrize("line", ['{"text": ', "春眠", "[" * 100_000, "[" + "1" * 5000 + "]"])
+def test_a_broken_jsonl_line_is_named_and_passed_over(tmp_path: Path, line: str) -> None:
+    good = json.dumps(RECORD)
+    first, broken, last = read(write(tmp_path / "a.jsonl", f"{good}\n\n{line}\n{good}\n"))
+    assert isinstance(first, RawRecord)
+    assert isinstance(last, RawRecord)
+    assert isinstance(broken, BrokenRecord)
+    assert broken.place == "a.jsonl: line 3"
+
+
+def test_only_a_line_feed_ends_a_jsonl_record(tmp_path: Path) -> None:
+    # JSON may hold these bare inside a string; str.splitlines would break the record there.
+    text = "山风\u2028吹竹径，\x85溪月\u2029照柴门。"
+    path = write(tmp_path / "a.jsonl", {"text": text})
+    assert list(read(path)) == [RawRecord(text, "", "", "a.jsonl: line 1")]
+
+
+def test_a_lone_surrogate_in_json_is_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", '[{"text": "山\\ud800水"}]')
+    assert list(read(path)) == [RawRecord("山\ud800水", "", "", "a.json: record 0")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[",
+        json.dumps([RECORD])[:-5],
+        '[{"text": "山"}] x',
+        "[" * 100_000,
+        "[" + "1" * 5000 + "]",
+    ],
+    ids=["empty", "bracket", "truncated", "trailing", "deep", "long number"],
+)
+def test_json_that_is_not_whole_is_an_error_that_names_the_file(
+    tmp_path: Path, content: str
+) -> None:
+    error = refusal(write(tmp_path / "a.json", content))
+    assert "JSON" in error.why
+
+
+def test_truncated_json_tells_the_line(tmp_path: Path) -> None:
+    assert "line 3" in refusal(write(tmp_path / "a.json", '[\n{"text": "山"},\n{"te')).why
+
+
+@pytest.mark.parametrize(("content", "kind"), [("3", "int"), ('"山"', "str"), ("null", "NoneType")])
+def test_json_that_is_no_list_of_poems_is_an_error(tmp_path: Path, content: str, kind: str) -> None:
+    error = refusal(write(tmp_path / "a.json", content))
+    assert kind in error.why
+    assert "paragraphs" in error.fix
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.txt"])
+def test_bytes_that_are_not_utf_8_are_an_error_that_names_the_byte(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes("春\n".encode() + "山风".encode("gb18030"))
+    error = refusal(path)
+    # 山 is c9 bd in GB18030, which passes for UTF-8; 风 begins with b7, which does not.
+    assert "UTF-8" in error.why
+    assert "byte 6 is 0xb7" in error.why
+    assert "iconv" in error.fix
+
+
+def test_a_missing_path_is_an_error_that_tells_how_to_fetch(tmp_path: Path) -> None:
+    assert "poetgen corpus fetch" in refusal(tmp_path / "nowhere").fix
+
+
+def test_an_impossible_path_is_a_missing_path(tmp_path: Path) -> None:
+    refusal(tmp_path / ("a" * 300))
+
+
+def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("nothing to read", encoding="utf-8")
+    (tmp_path / "folder.json").mkdir()
+    assert ".json, .jsonl, .txt" in refusal(tmp_path).why
+
+
+@pytest.mark.skipif(not Path(os.devnull).is_char_device(), reason="no such device here")
+def test_a_corpus_that_is_neither_file_nor_folder_is_an_error() -> None:
+    with pytest.raises(CorpusError, match=os.devnull):
+        load_corpus([Path(os.devnull)])
+
+
+def test_files_come_in_natural_order(tmp_path: Path) -> None:
+    names = ["b.json", "a.10000.json", "a.2000.json", "a.0.json", "a.json", "a.1000.json"]
+    for name in names:
+        write(tmp_path / name, [])
+    expected = ["a.0.json", "a.1000.json", "a.2000.json", "a.10000.json", "a.json", "b.json"]
+    assert [file.name for file in corpus_files(tmp_path)] == expected
+
+
+def test_file_names_with_equal_numbers_have_an_order_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [write(tmp_path / name, []) for name in ("a.1.json", "a.01.json", "a.001.json")]
+    monkeypatch.setattr(Path, "iterdir", lambda _: iter(files))
+    forwards = corpus_files(tmp_path)
+    monkeypatch.setattr(Path, "iterdir", lambda _: iter(files[::-1]))
+    assert corpus_files(tmp_path) == forwards
+
+
+def test_digits_that_are_no_numbers_may_stand_in_file_names(tmp_path: Path) -> None:
+    for name in ("1²3.json", "1.json"):
+        write(tmp_path / name, [])
+    assert {file.name for file in corpus_files(tmp_path)} == {"1²3.json", "1.json"}
+
+
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [
+        (["a.json", "b.jsonl", "c.txt"], ["a.json"]),
+        (["b.jsonl", "c.txt"], ["b.jsonl"]),
+        (["c.txt", "d.md"], ["c.txt"]),
+    ],
+)
+def test_a_folder_is_read_in_one_layout(tmp_path: Path, names: list[str], taken: list[str]) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    assert [file.name for file in corpus_files(tmp_path)] == taken
+
+
+def test_a_folder_yields_the_records_of_all_its_files_in_order(tmp_path: Path) -> None:
+    for number in (10, 9, 1):
+        write(tmp_path / f"{number}.json", [{"text": f"{number}a"}, {"text": f"{number}b"}])
+    places = [record.place for record in read(tmp_path)]
+    assert places == [f"{n}.json: record {i}" for n in (1, 9, 10) for i in (0, 1)]

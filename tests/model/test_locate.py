@@ -1,0 +1,132 @@
+"""Which model is used when several could be."""
+
+from pathlib import Path
+
+import pytest
+
+from poetgen.errors import ModelFileError
+from poetgen.model.locate import find_model
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def add_run(name: str, *, with_best: bool = True) -> Path:
+    folder = Path("checkpoints") / name
+    folder.mkdir(parents=True)
+    best = folder / "best.safetensors"
+    if with_best:
+        best.write_bytes(b"")
+    return best
+
+
+def set_latest(name: str) -> None:
+    Path("checkpoints").mkdir(exist_ok=True)
+    Path("checkpoints/latest").write_text(name + "\n", encoding="utf-8")
+
+
+def failure(given: str | None = None) -> ModelFileError:
+    with pytest.raises(ModelFileError) as caught:
+        find_model(given)
+    error = caught.value
+    assert error.exit_code == 1
+    for line in (error.why, error.fix):
+        assert line
+        assert "\n" not in line
+    return error
+
+
+def test_given_beats_environment_beats_newest_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    named, from_environment, newest = (add_run(name) for name in ("named", "env", "newest"))
+    set_latest("newest")
+    assert (find_model().path, find_model().why) == (newest, "the newest run")
+    monkeypatch.setenv("POETGEN_CHECKPOINT", "env")
+    assert find_model().path == from_environment
+    assert "POETGEN_CHECKPOINT" in find_model().why
+    assert (find_model("named").path, find_model("named").why) == (named, "as asked")
+
+
+def test_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    newest = add_run("newest")
+    set_latest("newest")
+    monkeypatch.setenv("POETGEN_CHECKPOINT", "")
+    assert find_model().path == newest
+
+
+@pytest.mark.parametrize("source", ["given", "environment"])
+def test_name_may_be_a_file_a_run_folder_or_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    best = add_run("autumn")
+    elsewhere = tmp_path / "elsewhere" / "mine.safetensors"
+    elsewhere.parent.mkdir()
+    elsewhere.write_bytes(b"")
+    for name, expected in [
+        (str(elsewhere), elsewhere),
+        (str(best), best),
+        ("checkpoints/autumn", best),
+        (str(tmp_path / "checkpoints" / "autumn"), tmp_path / best),
+        ("autumn", best),
+    ]:
+        monkeypatch.setenv("POETGEN_CHECKPOINT", name)
+        found = find_model(name) if source == "given" else find_model()
+        assert found.path == expected
+
+
+def test_nothing_at_all_says_how_to_get_a_model() -> None:
+    error = failure()
+    assert "checkpoints/latest" in error.why
+    assert "poetgen train" in error.fix
+    assert "--checkpoint" in error.fix
+
+
+@pytest.mark.parametrize("name", ["nowhere", "no/such/file.safetensors", "nul\0byte"])
+def test_missing_name_is_told(name: str) -> None:
+    error = failure(name)
+    assert name in error.why
+    assert "--checkpoint" in error.fix
+
+
+def test_environment_that_names_nothing_is_an_error_and_not_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    add_run("newest")
+    set_latest("newest")
+    monkeypatch.setenv("POETGEN_CHECKPOINT", "nowhere")
+    assert "nowhere" in failure().why
+
+
+@pytest.mark.parametrize("name", ["young", "checkpoints/young"])
+def test_run_without_a_best_model_yet_says_to_go_on(name: str) -> None:
+    add_run("young", with_best=False)
+    error = failure(name)
+    assert "young" in error.why
+    assert "best.safetensors" in error.why
+    assert "--resume" in error.fix
+
+
+def test_newest_run_that_is_gone_or_unfinished_is_an_error() -> None:
+    set_latest("gone")
+    assert "gone" in failure().why
+    add_run("young", with_best=False)
+    set_latest("young")
+    assert "young" in failure().why
+
+
+def test_latest_means_the_run_though_a_folder_here_has_the_same_name() -> None:
+    best = add_run("poems")
+    set_latest("poems")
+    Path("poems").mkdir()
+    assert find_model().path == best
+
+
+def test_run_is_found_by_name_though_a_folder_here_has_the_same_name() -> None:
+    best = add_run("poems")
+    Path("poems").mkdir()
+    assert find_model("poems").path == best
+
+
+def test_name_too_long_for_a_file_is_an_error_like_any_other() -> None:
+    assert failure("x" * 5000).why

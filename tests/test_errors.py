@@ -1,0 +1,32 @@
+"""`poetgen.errors`: two lines and an exit code."""
+
+import pytest
+
+from poetgen.errors import (
+    ConfigError,
+    CorpusError,
+    ModelFileError,
+    OutputError,
+    PoetgenError,
+    UsageError,
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "exit_code"),
+    [
+        (PoetgenError, 1),
+        (CorpusError, 1),
+        (ModelFileError, 1),
+        (OutputError, 1),
+        (UsageError, 2),
+        (ConfigError, 2),
+    ],
+)
+def test_an_error_says_why_and_what_to_do(kind: type[PoetgenError], exit_code: int) -> None:
+    with pytest.raises(PoetgenError) as caught:
+        raise kind("there is no poem", "Write one.")
+    error = caught.value
+    assert (error.why, error.fix) == ("there is no poem", "Write one.")
+    assert str(error) == "there is no poem\nWrite one."
+    assert error.exit_code == exit_code
