@@ -9,6 +9,7 @@ from poetgen.cli.boundary import bounded
 from poetgen.cli.corpus import fetch, report
 from poetgen.cli.evaluate import evaluate
 from poetgen.cli.sample import sample
+from poetgen.cli.scan import scan
 from poetgen.cli.train import train
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app.add_typer(corpus_app, name="corpus")
 app.command()(bounded(train))
 app.command()(bounded(sample))
 app.command("eval")(bounded(evaluate))
+app.command()(bounded(scan))
 
 
 def _print_version(wanted: bool) -> None:
