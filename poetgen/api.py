@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from poetgen.data.normalise import normalise
@@ -54,14 +55,10 @@ class PoetModel:
         Raises:
             UsageError: a prompt or a setting out of range.
         """
-        prepared = self.prompt(prompt)
-        for warning in prepared.warnings:
-            warnings.warn(warning, stacklevel=2)
-        settings = check_settings(
-            Settings(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
-        )
-        seed = new_seed() if seed is None else seed
-        requests = (Request(seed, index, prepared, settings) for index in range(num))
+        if num < 1:
+            raise UsageError(f"num is {num}", "Ask for one poem or more.")
+        first = self._request(prompt, Settings(temperature, top_k, top_p, min_p), seed)
+        requests = (replace(first, index=index) for index in range(num))
         return [s.poem for s in self.generate(requests, batch_size=batch_size)]
 
     def generate(self, requests: Iterable[Request], *, batch_size: int = 64) -> Iterator[Sample]:
@@ -94,12 +91,15 @@ class PoetModel:
 
         It is the poem that `sample` writes with the same seed.
         """
+        return self.stream_request(
+            self._request(prompt, Settings(temperature, top_k, top_p, min_p), seed)
+        )
+
+    def _request(self, prompt: str | None, settings: Settings, seed: int | None) -> Request:
         prepared = self.prompt(prompt)
         for warning in prepared.warnings:
-            warnings.warn(warning, stacklevel=2)
-        settings = Settings(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
-        seed = new_seed() if seed is None else seed
-        return self.stream_request(Request(seed, 0, prepared, check_settings(settings)))
+            warnings.warn(warning, stacklevel=3)  # at the line that called sample or stream
+        return Request(new_seed() if seed is None else seed, 0, prepared, check_settings(settings))
 
     def stream_request(self, request: Request) -> Iterator[str]:
         """The characters of one request's poem, the prompt first."""

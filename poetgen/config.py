@@ -21,6 +21,7 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Size = Annotated[int, Field(ge=1, le=16_384)]
 WholeNumber = Annotated[int, Field(ge=0)]
 
 
@@ -37,9 +38,9 @@ class DataConfig(_Section):
     corpus: list[str] = []
     """Files or folders of poems; empty: $POETGEN_CORPUS, else data/tang."""
     min_count: Count = 2
-    """Occurrences in the training split that earn a character an id; rarer ones become <unk>."""
+    """Occurrences in the training split that earn a character an id, 1 or more; rarer ones are <unk>."""
     max_tokens: Annotated[int, Field(ge=16)] = 256
-    """Training poems of more tokens are cut at a sentence end."""
+    """Training poems of more tokens are cut at a sentence end; 16 or more."""
 
 
 class ModelConfig(_Section):
@@ -47,35 +48,35 @@ class ModelConfig(_Section):
 
     cell: Cell = "lstm"
     """lstm, gru or rnn (tanh)."""
-    embedding_size: Count = 512
-    """Numbers per character."""
-    hidden_size: Count = 640
-    """Units per layer."""
-    num_layers: Count = 2
-    """Recurrent layers, one on the other."""
+    embedding_size: Size = 512
+    """Numbers per character, 1 to 16,384."""
+    hidden_size: Size = 640
+    """Units per layer, 1 to 16,384."""
+    num_layers: Annotated[int, Field(ge=1, le=64)] = 2
+    """Recurrent layers, one on the other, 1 to 64."""
     tied: bool = True
     """Whether the output projection is the embedding itself."""
     dropout: Rate = 0.3
-    """Rate after the embedding, between layers and before the output; 0: none."""
+    """Rate after the embedding, between layers and before the output, from 0 (none) to below 1."""
 
 
 class TrainConfig(_Section):
     """How the network learns."""
 
     epochs: Count = 8
-    """Passes over the training text."""
+    """Passes over the training text, 1 or more."""
     batch_tokens: Annotated[int, Field(ge=16)] = 8192
-    """Tokens a batch, padding included."""
+    """Tokens a batch, padding included; 16 or more."""
     learning_rate: Positive = 2e-3
-    """AdamW's, at the end of the warm-up."""
+    """AdamW's at the end of the warm-up, above 0."""
     betas: Annotated[list[Rate], Field(min_length=2, max_length=2)] = [0.9, 0.99]
-    """AdamW's two decay rates."""
+    """AdamW's two decay rates, from 0 to below 1."""
     weight_decay: NotNegative = 0.01
-    """AdamW's, on matrices only."""
+    """AdamW's, on matrices only; 0 or more."""
     warmup_steps: WholeNumber = 200
-    """Steps in which the learning rate rises from 0."""
+    """Steps in which the learning rate rises from 0; 0 or more."""
     final_rate: Rate = 0.0
-    """What the cosine ends at, as a share of learning_rate."""
+    """What the cosine ends at, as a share of learning_rate, from 0 to below 1."""
     clip_norm: NotNegative = 1.0
     """Largest norm of the whole gradient; 0: no limit."""
     precision: Precision = "auto"

@@ -42,7 +42,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def growing_file(path: Path) -> Iterator[IO[str]]:
+def growing_file(path: Path, tell: Callable[[str], None] = lambda _: None) -> Iterator[IO[str]]:
     """A text stream whose content becomes `path` when the block ends well.
 
     Until then it grows in `<path>.part`, which stays if the block is left by an exception: hours of
@@ -51,7 +51,9 @@ def growing_file(path: Path) -> Iterator[IO[str]]:
     Raises:
         OutputError: it cannot be written.
     """
-    part = path.with_name(path.name + ".part")
+    path = path.resolve()  # a link stays a link to the new content
+    is_device = path.exists() and not path.is_file()  # a pipe, /dev/null: written straight to
+    part = path if is_device else path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
@@ -61,13 +63,24 @@ def growing_file(path: Path) -> Iterator[IO[str]]:
         raise unwritable(path, error) from error
     try:
         try:
-            yield stream
+            try:
+                yield stream
+            except BaseException:
+                with suppress(OSError):
+                    stream.flush()
+                if not is_device and part.stat().st_size:
+                    tell(f"what was finished is in {part}")
+                elif not is_device:
+                    part.unlink()
+                raise
             stream.flush()
-            os.fsync(stream.fileno())
+            if not is_device:
+                os.fsync(stream.fileno())
         finally:
             with suppress(OSError):  # closing flushes once more, and the first failure says it all
                 stream.close()
-        part.replace(path)
+        if not is_device:
+            part.replace(path)
     except OSError as error:
         # A failed write names no file; other files' errors, and a closed pipe, are not ours.
         if isinstance(error, BrokenPipeError) or error.filename not in (None, str(part)):

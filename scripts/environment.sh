@@ -1,19 +1,19 @@
 # Sourced by quickstart.sh and test.sh: finds Python 3.11 or newer, makes .venv, installs into it.
 #
-#   PYTHON            the interpreter to use          (default: the newest python3 found)
+#   PYTHON            the interpreter to use          (default: the first that is new enough)
 #   VENV              where the environment goes      (default: .venv)
 #   TORCH_INDEX_URL   the index that torch comes from (default: pip's own)
 
 find_python() {
   local candidate
-  for candidate in "${PYTHON:-}" python3 python3.14 python3.13 python3.12 python3.11 python; do
-    if [ -n "$candidate" ] && "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+  for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11 python}; do
+    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
       echo "$candidate"
       return
     fi
   done
-  echo "poetgen needs Python 3.11 or newer, and none was found." >&2
-  echo "  → Install one, or name it: PYTHON=/path/to/python3.12 bash $0" >&2
+  echo "poetgen needs Python 3.11 or newer; ${PYTHON:-none that was found} will not do." >&2
+  echo "  → Install one, or name it: PYTHON=python3.12 bash $0" >&2
   return 1
 }
 
@@ -24,7 +24,7 @@ install() {
   VENV=${VENV:-.venv}
   [ -x "$VENV/bin/python" ] || "$python" -m venv "$VENV"
   local pip=("$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt)
-  # torch first and pinned: left to choose, pip brings the newest build with gigabytes of CUDA.
-  "${pip[@]}" ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} torch
+  # torch first and alone, for it may come from an index of its own, which need not have the rest.
+  "${pip[@]}" ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} --no-deps torch
   "${pip[@]}" --editable "$1"
 }

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh
 
-echo "Installing poetgen into ${VENV:-.venv} (torch is about 200 MB) …" >&2
+echo "Installing poetgen into ${VENV:-.venv} …" >&2
 install .
 poetgen=$(cd "$(dirname "$VENV/bin/poetgen")" && pwd)/poetgen
 
@@ -13,7 +13,7 @@ folder=$(mktemp -d)
 cd "$folder"
 echo "Training a tiny model on the starter verses …" >&2
 "$poetgen" train --config tiny --run quickstart >/dev/null
-"$poetgen" sample 春风 --seed 2 --num 4
+"$poetgen" sample 春风 --seed 2 --num 4 --checkpoint quickstart
 
 cat >&2 <<EOF
 

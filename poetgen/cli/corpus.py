@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from poetgen.cli.boundary import tell
+
 
 def fetch(
     collection: Annotated[str, typer.Option(help="tang or song.")] = "tang",
@@ -23,8 +25,6 @@ def fetch(
     """Download the poems of the pinned upstream commit, each file checked by its hash.
 
     Broken off, the same command goes on where it stopped.
-
-    Example: `poetgen corpus fetch --to data/tang`
     """
     from poetgen.data.fetch import fetch as fetch_files
 
@@ -51,13 +51,12 @@ def report(
     ] = 256,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Count what is in a corpus: what cleaning dropped and changed and why, forms, split.
-
-    Example: `poetgen corpus report --corpus data/tang --json`
-    """
+    """Count what is in a corpus: what cleaning dropped and changed and why, forms, split."""
     from poetgen.data.corpus import corpus_paths, corpus_report, load_corpus
 
     loaded = load_corpus(corpus_paths(corpus or []))
+    for fault in loaded.cleaning.faults():
+        tell(f"warning: {fault}")
     counts = corpus_report(loaded, min_count=min_count, max_tokens=max_tokens)
     if as_json:
         typer.echo(json.dumps(counts, ensure_ascii=False, indent=1))

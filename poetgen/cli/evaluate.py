@@ -24,10 +24,12 @@ def evaluate(
         list[Path] | None,
         typer.Option(
             help="The corpus whose split to take; repeatable. "
-            "Default: the one the model was trained on, $POETGEN_CORPUS, data/tang."
+            "Default: that of the model's run, $POETGEN_CORPUS, data/tang."
         ),
     ] = None,
-    split: Annotated[SplitName, typer.Option(help="Which part of the corpus.")] = SplitName.test,
+    split: Annotated[
+        SplitName | None, typer.Option(help="Which part of the corpus. Default: test.")
+    ] = None,
     poems: Annotated[
         Path | None,
         typer.Option(help="Poems to score instead: JSON, JSONL, or text with a poem a line."),
@@ -37,30 +39,30 @@ def evaluate(
     """Measure how well models foresee poems they have not seen: perplexity and kin.
 
     Lower is better. Every poem counts from a fresh state, without title or author, in fp32.
-
-    Example: `poetgen eval --corpus data/tang --split test --json`
     """
-    if poems is not None and corpus:
-        raise UsageError("--corpus and --poems contradict each other", "Give one of them.")
+    if poems is not None and (corpus or split is not None):
+        raise UsageError("--poems goes with neither --corpus nor --split", "Leave one of them out.")
     from poetgen.model.locate import find_model
 
     choices = [find_model(name) for name in models] if models else [find_model()]
     for choice in choices:
         tell(f"model {choice.path} ({choice.why})")
-    from poetgen.data.corpus import STARTER, corpus_paths, load_corpus
+    from poetgen.data.corpus import corpus_paths, load_corpus
     from poetgen.evaluation.report import evaluate_models, file_set, split_set
     from poetgen.model.store import load_model
 
     stored = [load_model(choice.path) for choice in choices]
     if poems is not None:
-        on, dropped = file_set(poems)
-        if dropped:
-            tell(f"warning: records left out of {poems}: {dropped}")
+        on, cleaning = file_set(poems)
+        for fault in cleaning.faults():
+            tell(f"warning: {fault}")
+        for reason, count in cleaning.dropped.items():
+            tell(f"warning: {count} records of {poems} are not scored: {reason}")
     else:
-        known = [Path(place) for place in stored[0].config.data.corpus]
-        here = all(path.exists() or path == Path(STARTER) for path in known)
-        paths = corpus_paths(corpus or (known if here else []))
-        on = split_set(load_corpus(paths), ", ".join(map(str, paths)), split.value)
+        known = (found for choice in choices if (found := _corpus_of_run(choice.path)))
+        paths = corpus_paths(corpus or next(known, []))
+        part = split or SplitName.test
+        on = split_set(load_corpus(paths), ", ".join(map(str, paths)), part.value)
         for model in stored:
             if model.corpus != on.corpus:
                 tell(
@@ -72,6 +74,17 @@ def evaluate(
         typer.echo(json.dumps(report, ensure_ascii=False, indent=1))
     else:
         _print_table(report)
+
+
+def _corpus_of_run(model: Path) -> list[Path]:
+    """The corpus that the run folder around a model file names, if it is still there."""
+    from poetgen.config import load_config
+    from poetgen.data.corpus import STARTER
+
+    beside = model.with_name("config.yaml")
+    places = load_config(str(beside)).data.corpus if beside.is_file() else []
+    paths = [Path(place) for place in places]
+    return paths if all(path.exists() or path == Path(STARTER) for path in paths) else []
 
 
 def _print_table(report: dict[str, Any]) -> None:

@@ -17,16 +17,26 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
+    epilog="Example: `poetgen sample 床前 --temperature 0.8`",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-corpus_app = typer.Typer(help="Fetch the corpus; report on what is in it.", no_args_is_help=True)
-corpus_app.command()(bounded(fetch))
-corpus_app.command()(bounded(report))
+corpus_app = typer.Typer(
+    help="Fetch the corpus; report on what is in it.",
+    no_args_is_help=True,
+    epilog="Example: `poetgen corpus fetch`",
+)
 app.add_typer(corpus_app, name="corpus")
-app.command()(bounded(train))
-app.command()(bounded(sample))
-app.command("eval")(bounded(evaluate))
-app.command()(bounded(scan))
+
+# Every help text ends in a command that can be typed.
+for _app, _name, _command, _example in (
+    (corpus_app, "fetch", fetch, "corpus fetch --to data/tang"),
+    (corpus_app, "report", report, "corpus report --corpus data/tang --json"),
+    (app, "train", train, "train --config base --set train.epochs=4 --run short"),
+    (app, "sample", sample, "sample 床前 --temperature 0.8 --seed 1 --num 3"),
+    (app, "eval", evaluate, "eval --corpus data/tang --split test --json"),
+    (app, "scan", scan, "scan 白日依山尽，黄河入海流。欲穷千里目，更上一层楼。"),
+):
+    _app.command(_name, epilog=f"Example: `poetgen {_example}`")(bounded(_command))
 
 
 def _print_version(wanted: bool) -> None:

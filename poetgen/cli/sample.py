@@ -29,7 +29,9 @@ def sample(
     ] = 1.0,
     min_p: Annotated[
         float,
-        typer.Option(help="Choose among those at least this share as likely as the likeliest."),
+        typer.Option(
+            help="Choose among those at least this share as likely as the likeliest; 0: all."
+        ),
     ] = 0.0,
     num: Annotated[int, typer.Option(min=1, help="Poems to write (per prompt).")] = 1,
     seed: Annotated[
@@ -69,8 +71,6 @@ def sample(
     """Write poems.
 
     Poems go to standard output, all else to standard error.
-
-    Example: `poetgen sample 床前 --temperature 0.8 --seed 1 --num 3`
     """
     from poetgen.model.locate import find_model
     from poetgen.sampling.request import Request, Settings, check_settings, new_seed
@@ -95,9 +95,13 @@ def sample(
     model = load(choice.path)
     write = partial(write_samples, output=output, script=script, model=str(choice.path))
     if prompts is not None:
-        job = Job(open_lines(prompts), num, seed, settings, model.prompt, tell)
+        output_format = output_format or OutputFormat.jsonl
+        is_text = output_format is OutputFormat.text
+        job = Job(
+            open_lines(prompts), num, seed, settings, model.prompt, tell, tell_warnings=is_text
+        )
         samples = model.generate(job, batch_size=batch_size)
-        write(samples, output_format=output_format or OutputFormat.jsonl, total=None)
+        write(samples, output_format=output_format, total=None)
         job.raise_if_lines_failed()
         return
     prepared = model.prompt(prompt)

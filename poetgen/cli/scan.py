@@ -30,8 +30,6 @@ def scan(
     """Show how poems keep to the rules of regulated verse: tones, rhyme, 对, 粘, 孤平, 三平尾.
 
     Tones and rhymes are those of Middle Chinese. A character with several readings may serve any.
-
-    Example: `poetgen scan 白日依山尽，黄河入海流。欲穷千里目，更上一层楼。`
     """
     from rich.console import Console
 

@@ -38,23 +38,22 @@ def train(
     """Train a model.
 
     Ctrl-C saves and stops; `--resume` goes on from there.
-
-    Example: `poetgen train --config base --set train.epochs=4 --run short`
     """
+    from poetgen.model.device import choose_device
     from poetgen.training.plan import plan_run
+    from poetgen.training.run import train as train_run
 
+    target = choose_device(device)  # before anything is fetched
     plan = plan_run(
         config, overrides or [], corpus or [], run=run, resume=resume, fresh=fresh, tell=tell
     )
-    from poetgen.model.device import choose_device
-    from poetgen.training.run import train as train_run
-
     result = train_run(
         plan.config,
         plan.corpus,
         plan.folder,
         resume=resume,
-        device=choose_device(device),
+        fresh=fresh,
+        device=target,
         tell=tell,
     )
     typer.echo(str(result.folder.best))

@@ -42,6 +42,13 @@ class CleaningReport:
     broken: list[str] = field(default_factory=list)
     """The place and fault of each broken record."""
 
+    def faults(self, most: int = 5) -> list[str]:
+        """What to tell of the broken records: the first ones by name, and how many there are."""
+        told = [f"left out {fault}" for fault in self.broken[:most]]
+        if len(self.broken) > most:
+            told.append(f"left out {len(self.broken) - most} more broken records")
+        return told
+
 
 def clean(records: Iterable[RawRecord | BrokenRecord]) -> tuple[list[Poem], CleaningReport]:
     """The poems among `records`, in order, each text once, and the count of everything else."""

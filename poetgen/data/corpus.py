@@ -37,13 +37,13 @@ class Corpus:
 
 STARTER = "starter"
 """The name of the verses that come with the program, usable wherever a corpus path is."""
+STARTER_FILE = Path(__file__).parent.parent / "resources" / "starter.txt"
 
 
 def corpus_paths(given: Sequence[Path] = ()) -> list[Path]:
     """Where the corpus is: `given`, else `$POETGEN_CORPUS`, else data/tang."""
     paths = given or [Path(os.environ.get("POETGEN_CORPUS") or DEFAULT_FOLDER)]
-    starter = Path(__file__).parent.parent / "resources" / "starter.txt"
-    return [starter if path == Path(STARTER) and not path.exists() else path for path in paths]
+    return [STARTER_FILE if path == Path(STARTER) and not path.exists() else path for path in paths]
 
 
 def load_corpus(paths: Sequence[Path]) -> Corpus:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from poetgen.data.clean import clean
+from poetgen.data.clean import CleaningReport, clean
 from poetgen.data.corpus import Corpus
 from poetgen.data.poem import Poem, fingerprint
 from poetgen.data.read import read
@@ -36,14 +36,14 @@ def split_set(corpus: Corpus, source: str, split: Split) -> EvaluationSet:
     return _checked(EvaluationSet(corpus.splits[split], source, split, corpus.fingerprint))
 
 
-def file_set(path: Path) -> tuple[EvaluationSet, dict[str, int]]:
-    """The poems of any file or folder that `read` takes, and what cleaning dropped of it.
+def file_set(path: Path) -> tuple[EvaluationSet, CleaningReport]:
+    """The poems of any file or folder that `read` takes, and what became of its records.
 
     Raises:
         CorpusError: unreadable, or no poem is left.
     """
     poems, report = clean(read(path))
-    return _checked(EvaluationSet(poems, str(path), None, None)), dict(report.dropped)
+    return _checked(EvaluationSet(poems, str(path), None, None)), report
 
 
 def evaluate_models(models: Sequence[StoredModel], on: EvaluationSet) -> dict[str, Any]:

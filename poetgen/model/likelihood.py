@@ -6,11 +6,12 @@ start or a condition.  Each poem starts from a zero state.  A character outside 
 U+4E00–9FFF, so that a smaller vocabulary buys nothing.  Nats and tokens are summed apart and
 divided once.
 
-Shape suffixes: B rows, T places, N counted tokens, V vocabulary size.
+Shape suffixes: B rows, T places, F features, N counted tokens, V vocabulary size.
 """
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -84,8 +85,9 @@ def score(
     was_training = model.training
     model.eval()
     for members, batch in ordered_batches(sequences, batch_tokens=batch_tokens):
-        batch = batch.to(model.device)
-        nats_N = token_nats(model, batch).double()
+        # Summed on the CPU: not every accelerator has float64, and one transfer a batch is cheap.
+        with _exact_fp32(model.device):
+            nats_N = token_nats(model, batch.to(model.device)).cpu().double()
         nats_N += surcharge * (batch.targets_BT[batch.targets_BT != PAD] == UNK)
         lengths = [len(sequences[i]) - 1 for i in members]
         for index, nats in zip(members, torch.split(nats_N, lengths), strict=True):
@@ -99,6 +101,13 @@ def score(
             )
     model.train(was_training)
     return [scores[index] for index in range(len(poems))]
+
+
+def _exact_fp32(device: torch.device) -> AbstractContextManager[None]:
+    """Without TF32, which cuDNN uses by default: a GPU's figures are to be those of a CPU."""
+    if device.type == "cuda":
+        return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+    return nullcontext()
 
 
 def total(scores: Sequence[Likelihood]) -> Likelihood:

@@ -16,14 +16,14 @@ VARIABLE = "POETGEN_CHECKPOINT"
 
 
 @dataclass(frozen=True)
-class Choice:
+class ModelChoice:
     """A model file and how it came to be chosen."""
 
     path: Path
     why: str
 
 
-def find_model(given: str | None = None) -> Choice:
+def find_model(given: str | None = None) -> ModelChoice:
     """The model file to use: `given`, else $POETGEN_CHECKPOINT, else checkpoints/latest.
 
     `given` and the variable may name a file, a run folder or a run.
@@ -32,17 +32,24 @@ def find_model(given: str | None = None) -> Choice:
         ModelFileError: nothing is there.
     """
     if given:
-        return Choice(_model_in(given), "as asked")
+        return ModelChoice(_model_in(given), "as asked")
     if from_environment := os.environ.get(VARIABLE):
-        return Choice(_model_in(from_environment), f"from ${VARIABLE}")
-    latest = RUNS / LATEST
-    if latest.is_file():
-        name = latest.read_text(encoding="utf-8", errors="replace").strip()
-        return Choice(_model_in(str(RUNS / name)), "the newest run")
+        return ModelChoice(_model_in(from_environment), f"from ${VARIABLE}")
+    newest = latest_run()
+    if newest is not None:
+        return ModelChoice(_model_in(str(RUNS / newest)), "the newest run")
     raise ModelFileError(
-        f"there is no model yet: {latest} does not exist",
+        f"there is no model yet: {RUNS / LATEST} does not exist",
         "Train one with `poetgen train --config tiny`, or name one with --checkpoint.",
     )
+
+
+def latest_run() -> str | None:
+    """The name in checkpoints/latest, or None where there is none."""
+    latest = RUNS / LATEST
+    if not latest.is_file():
+        return None
+    return latest.read_text(encoding="utf-8", errors="replace").strip() or None
 
 
 def _model_in(name: str) -> Path:
@@ -57,9 +64,11 @@ def _model_in(name: str) -> Path:
                 return file
     for place in places:
         if os.path.isdir(place):  # noqa: PTH112
+            others = sorted(RUNS.glob(f"*/{BEST}"), key=lambda file: file.stat().st_mtime)
+            other = f": --checkpoint {others[-1].parent.name}" if others else ""
             raise ModelFileError(
                 f"the run {place} has no {BEST} yet: it is written after the first epoch",
-                "Let the run finish an epoch (`poetgen train --resume`), or name another model.",
+                f"Let it finish an epoch (`poetgen train --resume`), or name another model{other}",
             )
     raise ModelFileError(
         f"there is no model {name}: neither a file, a run folder, nor a run in {RUNS}",

@@ -3,9 +3,11 @@
 Two ways through the same weights: whole sequences by `torch.nn`'s fused kernels, for training and
 scoring; single steps by `cell`, for sampling.  Knows ids, not characters.
 
-Shape suffixes: B rows, T places, E embedding size, H hidden size, V vocabulary size.
+Shape suffixes: B rows, T places, E embedding size, H hidden size, F features (H, or E after the
+projection of a tied model), V vocabulary size.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeAlias
 
 import torch
@@ -92,7 +94,8 @@ class PoemLSTM(nn.Module):
         after: State = []
         for layer, before in zip(self.layers, state, strict=True):
             batched = tuple(part.unsqueeze(0) for part in before)
-            x_BTE, last = layer(x_BTE, batched if self.cell == "lstm" else batched[0])
+            with self._layer_precision():
+                x_BTE, last = layer(x_BTE, batched if self.cell == "lstm" else batched[0])
             after.append(tuple(p.squeeze(0) for p in (last if self.cell == "lstm" else (last,))))
             x_BTE = self._drop(x_BTE)
         return self._project(x_BTE), after
@@ -125,6 +128,15 @@ class PoemLSTM(nn.Module):
                 x_BH = step(x_BH, before[0], weights)
                 after.append((x_BH,))
         return self.logits(self._project(x_BH)), after
+
+    def _layer_precision(self) -> AbstractContextManager[object]:
+        """Autocast as it is, but for CUDA, where it turns recurrent layers to fp16, not to bf16.
+
+        fp16 would need its loss scaled; cuDNN in fp32 (TF32) is fast enough without.
+        """
+        if self.device.type == "cuda":
+            return torch.autocast("cuda", enabled=False)
+        return nullcontext()
 
     def _project(self, x: Tensor) -> Tensor:
         return (

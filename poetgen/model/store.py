@@ -52,7 +52,8 @@ def save_model(path: Path, stored: StoredModel) -> None:
     """
     header = {
         "format_version": FORMAT_VERSION,
-        "config": stored.config.model_dump(),
+        # Where the corpus lay is its owner's business, and no use elsewhere.
+        "config": stored.config.model_dump(exclude={"data": {"corpus"}}),
         "vocabulary": list(stored.vocab.symbols),
         "corpus": stored.corpus,
         "metrics": stored.metrics,
@@ -72,8 +73,8 @@ def _save(tensors: dict[str, torch.Tensor], part: Path, header: str) -> None:
         raise OSError(str(error)) from error
 
 
-def load_model(path: Path, device: torch.device | str = "cpu") -> StoredModel:
-    """The model in `path`, in evaluation mode, in fp32.
+def load_model(path: Path) -> StoredModel:
+    """The model in `path`, on the CPU, in evaluation mode, in fp32.
 
     Raises:
         ModelFileError: missing, damaged, a pickle, of another format version, or inconsistent.
@@ -104,7 +105,7 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> StoredModel:
         raise _damaged(path, "a weight is not a finite number")
     model.load_state_dict(weights, assign=True)
     return StoredModel(
-        model.eval().requires_grad_(False).to(device),
+        model.eval().requires_grad_(False),
         vocab,
         config,
         str(header.get("corpus", "")),

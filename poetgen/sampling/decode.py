@@ -57,7 +57,7 @@ class Sample:
     request: Request
     poem: Poem
     likelihood: Likelihood
-    """Of the whole poem, prompt and end included: what `score` would say of it."""
+    """Of the whole poem, prompt and end included: what `score` says of it, if it was not cut off."""
     ended: bool
     """Whether the model ended it, or it was cut off."""
 

@@ -25,26 +25,36 @@ class Job:
     mending it changes no other poem.
     """
 
-    lines: Iterable[str]
+    lines: Iterable[bytes]
+    """In UTF-8, with or without a BOM."""
     num: int
     seed: int
     settings: Settings
     prepare: Callable[[str], Prompt]
     tell: Callable[[str], None]
+    tell_warnings: bool = False
+    """Whether to tell what a prompt's warnings are; a JSON line carries them itself."""
     failed: int = field(default=0, init=False)
 
     def __iter__(self) -> Iterator[Request]:
+        done = 0
         for number, line in enumerate(self.lines):
             if not line.strip():
                 continue
             try:
-                request = self._request(line.strip())
+                request = self._request(_decoded(line))
             except PoetgenError as error:
                 self.failed += 1
                 self.tell(f"line {number + 1}: {error.why}")
                 continue
+            if self.tell_warnings:
+                for warning in request.prompt.warnings:
+                    self.tell(f"line {number + 1}: {warning}")
             for j in range(self.num):
                 yield replace(request, index=number * self.num + j)
+            done += 1
+        if not done:
+            self.raise_if_lines_failed()  # now, so that no output is replaced by an empty one
 
     def raise_if_lines_failed(self) -> None:
         """Raise after the work where some of it could not be done.
@@ -54,7 +64,7 @@ class Job:
         """
         if self.failed:
             raise PoetgenError(
-                f"{self.failed} lines could not be used (see above); the others are done",
+                f"{self.failed} lines could not be used (see above); the others, if any, are done",
                 "Mend those lines and run the job again; the other poems stay as they are.",
             )
 
@@ -76,30 +86,32 @@ class Job:
         return Request(seed, 0, Prompt() if prompt is None else self.prepare(prompt), settings)
 
 
-def open_lines(path: Path) -> Iterator[str]:
-    """The lines of a UTF-8 file, one at a time; `-` is standard input.
+def open_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file of prompts, one at a time; `-` is standard input.
 
     Raises:
-        PoetgenError: the file is missing or unreadable, at once; not UTF-8, at the line.
+        PoetgenError: the file is missing or unreadable; at once, not at the first line.
     """
-    name = "standard input" if str(path) == "-" else str(path)
+    if str(path) == "-":
+        return iter(sys.stdin.buffer)
     try:
-        return _decoded(sys.stdin.buffer if str(path) == "-" else path.open("rb"), name)
+        return _each_line(path.open("rb"))
     except OSError as error:
         raise PoetgenError(
-            f"{name} cannot be read: {error.strerror}", "Name a file of prompts, one per line."
+            f"{path} cannot be read: {error.strerror}", "Name a file of prompts, one per line."
         ) from error
 
 
-def _decoded(stream: BinaryIO, name: str) -> Iterator[str]:
+def _each_line(stream: BinaryIO) -> Iterator[bytes]:
     with stream:
-        for number, line in enumerate(stream, start=1):
-            try:
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise PoetgenError(
-                    f"{name} is not UTF-8 in line {number}", "Save it as UTF-8 and try again."
-                ) from error
+        yield from stream
+
+
+def _decoded(line: bytes) -> str:
+    try:
+        return line.decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        raise UsageError("not UTF-8", "Save the file as UTF-8.") from error
 
 
 def _check_number(key: str, value: Any) -> None:

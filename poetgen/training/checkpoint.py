@@ -56,7 +56,7 @@ def save_training_state(
     model: PoemLSTM,
     optimiser: torch.optim.Optimizer,
     progress: Progress,
-    corpus: str,
+    data_fingerprint: str,
 ) -> None:
     """Write the state whole; a kill at any instant leaves the one before or this one.
 
@@ -68,11 +68,14 @@ def save_training_state(
         "model": model.state_dict(),
         "optimiser": optimiser.state_dict(),
         "progress": asdict(progress),
-        "corpus": corpus,
-        "random_state": torch.get_rng_state(),
+        "data_fingerprint": data_fingerprint,
+        "random_states": {"cpu": torch.get_rng_state()},
     }
-    if torch.cuda.is_available():
-        state["cuda_random_states"] = torch.cuda.get_rng_state_all()
+    device = model.device
+    if device.type == "cuda":
+        state["random_states"]["cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        state["random_states"]["mps"] = torch.mps.get_rng_state()
     write_whole(path, lambda part: _save(state, part))
 
 
@@ -84,7 +87,7 @@ def _save(state: dict[str, Any], part: Path) -> None:
 
 
 def load_training_state(
-    path: Path, model: PoemLSTM, optimiser: torch.optim.Optimizer, corpus: str
+    path: Path, model: PoemLSTM, optimiser: torch.optim.Optimizer, data_fingerprint: str
 ) -> Progress:
     """Put the state in `path` into `model`, `optimiser` and the random generators.
 
@@ -92,9 +95,9 @@ def load_training_state(
         ModelFileError: missing, damaged, of another version, of another shape or another corpus.
     """
     state = _read(path)
-    if state["corpus"] != corpus:
+    if state["data_fingerprint"] != data_fingerprint:
         raise ModelFileError(
-            f"{path} was trained on another corpus (fingerprint {state['corpus']}, here {corpus})",
+            f"{path} was trained on another corpus, or on its poems in another order",
             "Resume with the corpus of the run, or begin a new run with --run NAME.",
         )
     try:
@@ -105,10 +108,14 @@ def load_training_state(
         for group, setting in zip(optimiser.param_groups, settings, strict=True):
             group.update(setting)
         progress = Progress(**state["progress"])
-        torch.set_rng_state(state["random_state"])
-        if torch.cuda.is_available() and "cuda_random_states" in state:
-            torch.cuda.set_rng_state_all(state["cuda_random_states"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        # A state of another kind of device is of no use here: dropout then goes on another way.
+        random_states = state["random_states"]
+        torch.set_rng_state(random_states["cpu"])
+        if model.device.type == "cuda" and "cuda" in random_states:
+            torch.cuda.set_rng_state(random_states["cuda"], model.device)
+        elif model.device.type == "mps" and "mps" in random_states:
+            torch.mps.set_rng_state(random_states["mps"])
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise _damaged(path, " ".join(str(error).split())[:200]) from error
     return progress
 
@@ -129,7 +136,7 @@ def _read(path: Path) -> dict[str, Any]:
     except Exception as error:  # torch.load promises no kind: garbage gives half a dozen
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise _damaged(path, reason[:200]) from error
-    if not isinstance(state, dict) or "corpus" not in state:
+    if not isinstance(state, dict) or "data_fingerprint" not in state:
         raise _damaged(path, "it holds something else")
     if state.get("format_version") != FORMAT_VERSION:
         raise ModelFileError(

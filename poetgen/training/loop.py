@@ -96,7 +96,11 @@ def uses_bf16(device: torch.device, precision: str) -> bool:
 
 
 def train_steps(trainer: Trainer, sequences: Sequence[Sequence[int]]) -> Iterator[StepReport]:
-    """Train to the end of the current epoch, from wherever `trainer.progress` stands."""
+    """Train to the end of the current epoch, from wherever `trainer.progress` stands.
+
+    Raises:
+        PoetgenError: the gradient is not finite; the step was not taken.
+    """
     config, progress, model = trainer.config, trainer.progress, trainer.model
     total_steps = config.epochs * num_batches(sequences, batch_tokens=config.batch_tokens)
     batches = training_batches(
@@ -113,17 +117,19 @@ def train_steps(trainer: Trainer, sequences: Sequence[Sequence[int]]) -> Iterato
             group["lr"] = rate
         with autocast(model.device, config.precision):
             nats_N = token_nats(model, batch.to(model.device))
-        torch.autograd.backward(nats_N.mean())
+        torch.autograd.backward(nats_N.mean())  # as Tensor.backward, which has no types
         limit = config.clip_norm or math.inf
-        norm = nn.utils.clip_grad_norm_(model.parameters(), limit)
+        norm = float(nn.utils.clip_grad_norm_(model.parameters(), limit))
+        if not math.isfinite(norm):
+            raise _diverged(progress.step + 1, rate)  # before the weights are spoilt
         trainer.optimiser.step()
         trainer.optimiser.zero_grad(set_to_none=True)
-        nats = float(nats_N.detach().double().sum())
+        nats = float(nats_N.detach().cpu().double().sum())
         progress.step += 1
         progress.batch += 1
         progress.epoch_nats += nats
         progress.epoch_tokens += len(nats_N)
-        yield StepReport(progress.step, nats, len(nats_N), rate, float(norm))
+        yield StepReport(progress.step, nats, len(nats_N), rate, norm)
 
 
 def fit(
@@ -134,9 +140,13 @@ def fit(
     vocab: Vocabulary,
     config: Config,
     corpus: str,
+    data_fingerprint: str,
     folder: RunFolder,
 ) -> Progress:
     """Train until the last epoch or an early stop, keeping `folder` ready for a resume at any time.
+
+    `corpus` names the corpus in the model file, `data_fingerprint` the ordered training ids in the
+    training state.
 
     Raises:
         Interrupted: on SIGINT or SIGTERM, after the training state was saved.
@@ -148,7 +158,9 @@ def fit(
 
     def save() -> None:
         nonlocal saved_at
-        save_training_state(folder.last, trainer.model, trainer.optimiser, progress, corpus)
+        save_training_state(
+            folder.last, trainer.model, trainer.optimiser, progress, data_fingerprint
+        )
         saved_at = time.monotonic()
 
     with (
@@ -159,8 +171,6 @@ def fit(
             while not _finished(progress, config.train):
                 for report in train_steps(trainer, sequences):
                     log.step(report)
-                    if not math.isfinite(report.nats):
-                        raise _diverged(folder, report.step)
                     guard.check()
                     if time.monotonic() - saved_at > config.train.save_every:
                         save()
@@ -184,11 +194,11 @@ def fit(
     return progress
 
 
-def _diverged(folder: RunFolder, step: int) -> PoetgenError:
+def _diverged(step: int, rate: float) -> PoetgenError:
     return PoetgenError(
-        f"the loss of step {step} is not a finite number: the training has diverged",
-        f"Go on from the last save with a lower rate: poetgen train --run {folder.name} --resume "
-        "--set train.learning_rate=5e-4",
+        f"the gradient of step {step} is not finite: the training has diverged",
+        f"Go on from the last save (--resume) or begin anew (--fresh) with a lower rate, "
+        f"such as --set train.learning_rate={rate / 4:.1e}",
     )
 
 

@@ -5,13 +5,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from poetgen.config import Config, changes, load_config
-from poetgen.data.corpus import DEFAULT_FOLDER, Corpus, corpus_paths, load_corpus
+from poetgen.data.corpus import (
+    DEFAULT_FOLDER,
+    STARTER,
+    STARTER_FILE,
+    Corpus,
+    corpus_paths,
+    load_corpus,
+)
 from poetgen.data.fetch import DEFAULT_COLLECTION, fetch, load_manifest, missing_files
+from poetgen.data.read import SUFFIXES
 from poetgen.errors import UsageError
 from poetgen.training.run_folder import RunFolder, default_name, new_run, old_run
 
 _FIXED = ("batch_tokens", "seed")  # the order of the batches hangs on these
-_BROKEN_TOLD = 5
 
 
 @dataclass(frozen=True)
@@ -47,33 +54,38 @@ def plan_run(
     else:
         config = load_config(source or "base", overrides)
         folder = new_run(default_name(source or "base") if run is None else run, fresh=fresh)
-    if corpus:
-        # Absolute, so that the saved configuration finds it from another folder too.
-        places = [str(path.absolute() if path.exists() else path) for path in corpus]
-        if resume and places != config.data.corpus:
-            tell(f"data.corpus: {config.data.corpus} → {places} (the command line wins)")
-        data = config.data.model_copy(update={"corpus": places})
-        config = config.model_copy(update={"data": data})
-    paths = corpus_paths([Path(place) for place in config.data.corpus])
-    if paths == [DEFAULT_FOLDER] and _fetch_is_due():
+    paths = corpus_paths(list(corpus) or [Path(place) for place in config.data.corpus])
+    config = _with_corpus(config, paths, tell if resume else lambda _: None)
+    if paths == [DEFAULT_FOLDER] and _fetch_is_due(DEFAULT_FOLDER):
         tell(f"The corpus is not (wholly) in {DEFAULT_FOLDER} yet: fetching the Tang poems, 25 MB.")
         fetch(DEFAULT_COLLECTION, DEFAULT_FOLDER)
     loaded = load_corpus(paths)
     sizes = ", ".join(f"{len(side):,} {split}" for split, side in loaded.splits.items())
     tell(f"corpus {', '.join(map(str, paths))}: {loaded.cleaning.kept:,} poems ({sizes})")
-    for place in loaded.cleaning.broken[:_BROKEN_TOLD]:
-        tell(f"warning: left out {place}")
-    if len(loaded.cleaning.broken) > _BROKEN_TOLD:
-        tell(f"warning: … {len(loaded.cleaning.broken)} broken records in all")
+    for fault in loaded.cleaning.faults():
+        tell(f"warning: {fault}")
     return RunPlan(config, loaded, folder)
 
 
-def _fetch_is_due() -> bool:
-    """Whether data/tang is missing or a fetch into it broke off; poems of one's own there are left."""
+def _with_corpus(config: Config, paths: Sequence[Path], tell: Callable[[str], None]) -> Config:
+    """`config` with the places of its corpus as a later command finds them from any folder."""
+    places = [STARTER if path == STARTER_FILE else str(path.absolute()) for path in paths]
+    if places == config.data.corpus:
+        return config
+    tell(f"data.corpus: {config.data.corpus} → {places} (the command line wins)")
+    return config.model_copy(update={"data": config.data.model_copy(update={"corpus": places})})
+
+
+def _fetch_is_due(folder: Path) -> bool:
+    """Whether `folder` is missing, empty, or holds a fetch that broke off and nothing else.
+
+    Poems of one's own there, or upstream's files corrected by hand, are used as they are.
+    """
     manifest = load_manifest(DEFAULT_COLLECTION)
-    missing = missing_files(manifest, DEFAULT_FOLDER)
-    is_own = len(missing) == len(manifest.files) and DEFAULT_FOLDER.exists()
-    return bool(missing) and not is_own
+    missing = missing_files(manifest, folder)
+    whole = {file.name for file in manifest.files} - {file.name for file in missing}
+    there = {file.name for file in folder.glob("*") if file.suffix.lower() in SUFFIXES}
+    return bool(missing) and there <= whole
 
 
 def _resumed_config(

@@ -9,7 +9,7 @@ from pathlib import Path
 from poetgen.config import Config
 from poetgen.errors import UsageError
 from poetgen.files import unwritable, write_text
-from poetgen.model.locate import BEST, LATEST, RUNS
+from poetgen.model.locate import BEST, LATEST, RUNS, latest_run
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,7 @@ def new_run(name: str, *, fresh: bool) -> RunFolder:
     """
     folder = _folder(name)
     if folder.path.exists() and not fresh:
-        raise UsageError(
-            f"the run {name} exists already ({folder.path})",
-            "Continue it with --resume, begin it anew with --fresh, or choose another --run.",
-        )
+        raise _exists(folder)
     return folder
 
 
@@ -71,9 +68,7 @@ def old_run(name: str | None) -> RunFolder:
     Raises:
         UsageError: there is no such run.
     """
-    latest = RUNS / LATEST
-    if name is None and latest.is_file():
-        name = latest.read_text(encoding="utf-8").strip()
+    name = latest_run() if name is None else name
     if name is None:
         raise UsageError(
             f"there is no run to resume in {RUNS}", "Begin one: poetgen train --config base"
@@ -87,22 +82,32 @@ def old_run(name: str | None) -> RunFolder:
     return folder
 
 
-def begin(folder: RunFolder, config: Config, *, resume: bool) -> None:
+def begin(folder: RunFolder, config: Config, *, resume: bool, fresh: bool = False) -> None:
     """Make the folder, save the configuration and name the run the newest.
 
-    Unless it is to `resume`, what an older run left there goes: now, when all else is known to be
-    in order.
+    With `fresh` what an older run left there goes: only now, when all else is known to be in order.
 
     Raises:
+        UsageError: another process has begun a run of that name meanwhile.
         OutputError: it cannot be written.
     """
-    if not resume and folder.path.exists():
-        try:
-            shutil.rmtree(folder.path)
-        except OSError as error:  # a plain file, a link, another user's
-            raise unwritable(folder.path, error) from error
+    try:
+        if fresh and folder.path.exists():
+            shutil.rmtree(folder.path)  # fails on a plain file or a link
+        folder.path.mkdir(parents=True, exist_ok=resume)
+    except FileExistsError as error:
+        raise _exists(folder) from error
+    except OSError as error:
+        raise unwritable(folder.path, error) from error
     write_text(folder.config, config.to_yaml())
     write_text(RUNS / LATEST, folder.name + "\n")
+
+
+def _exists(folder: RunFolder) -> UsageError:
+    return UsageError(
+        f"the run {folder.name} exists already ({folder.path})",
+        "Continue it with --resume, begin it anew with --fresh, or choose another --run.",
+    )
 
 
 def _folder(name: str) -> RunFolder:

@@ -88,9 +88,10 @@ class RunLog:
 
     def epoch(self, train_nats_per_token: float, valid: Likelihood) -> None:
         """Say how the epoch that was just finished went, on the screen and in the file."""
-        now, progress = time.monotonic(), self._progress
-        seconds = now - self._epoch_clock
-        rate = self._epoch_tokens / max(1e-9, seconds)
+        progress = self._progress
+        seconds = time.monotonic() - self._epoch_clock
+        # Up to the last step: the validation after it is no training.
+        rate = self._epoch_tokens / max(1e-9, self._clock - self._epoch_clock)
         best = progress.best_epoch == progress.epoch
         self._write(
             kind="validation",

@@ -381,7 +381,7 @@ def test_prompts_that_are_not_utf8_exit_1_and_leave_the_old_output() -> None:
     Path("prompts.txt").write_bytes("云".encode("gb18030") + b"\n")
     result = sample("--prompts", "prompts.txt", "--output", "poems.jsonl")
     assert is_refused(result, 1)
-    assert "prompts.txt is not UTF-8 in line 1" in result.stderr
+    assert "line 1: not UTF-8" in result.stderr
     assert Path("poems.jsonl").read_text() == "old"
 
 

@@ -16,7 +16,7 @@ from poetgen.data.corpus import (
 )
 from poetgen.data.normalise import normalise
 from poetgen.data.poem import MARKS, STOPS, Poem, fingerprint, is_hanzi
-from poetgen.data.split import SPLITS, leaked_lines_rate
+from poetgen.data.split import SPLITS, Split, leaked_lines_rate, split_poems
 from poetgen.data.vocab import Vocabulary
 from poetgen.errors import CorpusError
 
@@ -225,3 +225,13 @@ def test_the_real_vocabulary_covers_the_held_out_text(tang: Corpus) -> None:
     assert 0 < report["changed"]["cut"] < 0.02 * tang.cleaning.kept
     vocab = Vocabulary.build(tang.splits["train"], min_count=2)
     assert vocab.num_hanzi == report["vocabulary"]["characters"]
+
+
+@pytest.mark.corpus
+def test_without_grouping_many_held_out_lines_would_stand_in_train(real_corpus: Path) -> None:
+    poems = load_corpus([real_corpus]).poems
+    sides: dict[Split, list[Poem]] = {split: [] for split in SPLITS}
+    for poem in poems:
+        alone = split_poems([poem])
+        sides["train" if alone["train"] else "test"].append(poem)
+    assert leaked_lines_rate(sides) > 0.05

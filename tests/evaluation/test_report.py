@@ -112,18 +112,18 @@ def test_poems_of_a_file_are_cleaned_and_what_was_left_out_is_counted(tmp_path: 
         "□月入窗來，無人知客心。\n",
         encoding="utf-8",
     )
-    on, dropped = file_set(path)
+    on, cleaning = file_set(path)
     assert on == EvaluationSet([Poem("山云归去晚，溪月照人来。")], str(path), None, None)
-    assert dropped == {"duplicate": 1, "stub": 1, "lacuna": 1}
+    assert cleaning.dropped == {"duplicate": 1, "stub": 1, "lacuna": 1}
 
 
 def test_json_lines_of_sample_can_be_evaluated(tmp_path: Path) -> None:
     path = tmp_path / "poems.jsonl"
     record = {"index": 0, "poem": "山云归去晚，溪月照人来。", "lines": ["山云归去晚", "溪月照人来"]}
     path.write_text(json.dumps(record) + "\n" + '{"poem": 5}\n', encoding="utf-8")
-    on, dropped = file_set(path)
+    on, cleaning = file_set(path)
     assert [poem.text for poem in on.poems] == ["山云归去晚，溪月照人来。"]
-    assert dropped == {"broken_record": 1}
+    assert cleaning.dropped == {"broken_record": 1}
 
 
 @pytest.mark.parametrize("content", ["", "山云。\n"])

@@ -40,8 +40,12 @@ def test_a_regulated_quatrain() -> None:
         "仄仄仄平平",
     ]
     assert [line.breaks for line in found.lines] == [(), (), (), ()]
-    assert found.lines[0].tones == ({"入"}, {"入"}, {"平"}, {"平"}, {"上"})
-    assert (found.rhyme, found.level_rhyme, found.first_line_rhymes) == ({"尤"}, True, False)
+    assert found.lines[0].tones == tuple(map(frozenset, "入入平平上"))
+    assert (found.rhyme, found.level_rhyme, found.first_line_rhymes) == (
+        frozenset("尤"),
+        True,
+        False,
+    )
     assert (found.opposed, found.joined) == ((True, True), (True,))
     assert found.regulated
 
@@ -49,7 +53,7 @@ def test_a_regulated_quatrain() -> None:
 def test_a_regulated_octave() -> None:
     found = scanned(SPRING_VIEW)
     assert (found.form.name, found.order) == ("五律", "aBbAaBbA")
-    assert (found.rhyme, found.first_line_rhymes) == ({"侵"}, False)
+    assert (found.rhyme, found.first_line_rhymes) == (frozenset("侵"), False)
     assert found.opposed == (True,) * 4
     assert found.joined == (True,) * 3
     assert found.regulated
@@ -59,7 +63,7 @@ def test_a_first_line_that_rhymes_takes_the_type_that_ends_level() -> None:
     found = scanned(WHITE_EMPEROR)
     assert (found.form.name, found.order) == ("七绝", "ABbA")
     assert found.lines[0].pattern == "平平仄仄仄平平"
-    assert (found.rhyme, found.first_line_rhymes) == ({"删"}, True)
+    assert (found.rhyme, found.first_line_rhymes) == (frozenset("删"), True)
     assert found.regulated
 
 
@@ -67,7 +71,7 @@ def test_an_old_style_quatrain_breaks_the_pattern_and_neither_opposes_nor_joins(
     found = scanned(QUIET_NIGHT)
     # 上 is oblique where 仄仄仄平平 wants level; 头 is level where 仄仄平平仄 wants oblique.
     assert (found.order, [line.breaks for line in found.lines]) == ("BAaB", [(), (4,), (2,), ()])
-    assert (found.rhyme, found.first_line_rhymes) == ({"阳"}, True)
+    assert (found.rhyme, found.first_line_rhymes) == (frozenset("阳"), True)
     assert (found.opposed, found.joined) == ((True, False), (False,))
     assert not found.regulated
 
@@ -121,7 +125,7 @@ def test_an_oblique_rhyme_is_no_level_rhyme() -> None:
     found = scanned(("山中独不见", "江上有明月", "夜久人未归", "天边飞白雪"))
     assert (found.rhyme, found.level_rhyme) == (frozenset(), False)
     found = scanned(("山中独不见", "云外有飞雪", "夜久人未归", "心中无一别"))
-    assert (found.rhyme, found.level_rhyme) == ({"屑"}, False)
+    assert (found.rhyme, found.level_rhyme) == (frozenset("屑"), False)
 
 
 @pytest.mark.parametrize("lines", [(), ("白日依山尽",), HERON_TOWER[:3], ("白日",) * 4])

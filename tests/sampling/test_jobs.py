@@ -24,9 +24,10 @@ class Told(list[str]):
         self.append(message)
 
 
-def make_job(lines: Iterable[str], *, num: int = 1, told: Told | None = None) -> Job:
+def make_job(lines: Iterable[str | bytes], *, num: int = 1, told: Told | None = None) -> Job:
     prepare = partial(prepare_prompt, vocab=VOCAB)
-    return Job(lines, num, 42, SETTINGS, prepare, Told() if told is None else told)
+    encoded = (line.encode() if isinstance(line, str) else line for line in lines)
+    return Job(encoded, num, 42, SETTINGS, prepare, Told() if told is None else told)
 
 
 def test_a_line_of_text_is_a_prompt_with_the_calls_settings() -> None:
@@ -146,7 +147,8 @@ def test_an_endless_file_is_read_only_as_far_as_asked() -> None:
 def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
     path = tmp_path / "prompts.txt"
     path.write_bytes("\ufeff床前\n{}\n".encode())
-    assert list(open_lines(path)) == ["床前\n", "{}\n"]
+    (request,) = islice(make_job(open_lines(path)), 1)
+    assert request.prompt.text == "床前"
 
 
 def test_a_byte_order_mark_before_json_does_no_harm(tmp_path: Path) -> None:
@@ -158,12 +160,12 @@ def test_a_byte_order_mark_before_json_does_no_harm(tmp_path: Path) -> None:
 
 def test_lines_that_are_not_utf8_are_named_by_number(tmp_path: Path) -> None:
     path = tmp_path / "prompts.txt"
-    path.write_bytes("床前\n明月\n".encode() + "云".encode("gb18030") + b"\n")
-    lines = open_lines(path)
-    assert [next(lines), next(lines)] == ["床前\n", "明月\n"]
-    with pytest.raises(PoetgenError, match=r"prompts\.txt is not UTF-8 in line 3") as caught:
-        next(lines)
-    assert "UTF-8" in caught.value.fix
+    path.write_bytes("床前\n明月\n".encode() + "云".encode("gb18030") + "\n光\n".encode())
+    told = Told()
+    job = make_job(open_lines(path), told=told)
+    assert [(r.index, r.prompt.text) for r in job] == [(0, "床前"), (1, "明月"), (3, "光")]
+    assert told == ["line 3: not UTF-8"]
+    assert job.failed == 1
 
 
 @pytest.mark.parametrize("name", ["absent.txt", "."])
@@ -179,7 +181,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
 def test_a_dash_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     stdin = io.TextIOWrapper(io.BytesIO("床\n云".encode()), encoding="ascii")
     monkeypatch.setattr("sys.stdin", stdin)
-    assert list(open_lines(Path("-"))) == ["床\n", "云"]
+    assert list(open_lines(Path("-"))) == ["床\n".encode(), "云".encode()]
 
 
 def test_an_empty_file_asks_for_nothing(tmp_path: Path) -> None:

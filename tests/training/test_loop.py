@@ -275,6 +275,7 @@ def run_fit(
         vocab=VOCAB,
         config=chosen,
         corpus="c0ffee",
+        data_fingerprint="da7a",
         folder=folder,
     )
     return progress, folder, weights
@@ -333,6 +334,7 @@ def test_validation_is_the_likelihood_of_the_validation_poems(tmp_path: Path) ->
         vocab=VOCAB,
         config=chosen,
         corpus="c",
+        data_fingerprint="d",
         folder=folder,
     )
     expected = total(score(load_model(folder.best).model, VALID, VOCAB)).nats_per_token

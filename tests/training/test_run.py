@@ -120,7 +120,8 @@ def test_best_model_belongs_to_the_corpus_and_was_measured(
     validations = [entry for entry in logged(result.folder) if entry["kind"] == "validation"]
     lowest = min(entry["valid_nats_per_token"] for entry in validations)
     assert best.corpus == starter.fingerprint
-    assert best.config == tiny_config
+    assert best.config.model == tiny_config.model
+    assert best.config.data.corpus == []  # where it lay is its owner's business
     assert best.metrics["valid_nats_per_token"] == pytest.approx(lowest, abs=1e-5)
     trained_on = {character for poem in starter.splits["train"] for character in poem.text}
     assert set(best.vocab.symbols[4:]) == trained_on | set("，。？！")
@@ -289,8 +290,7 @@ def test_resume_with_another_corpus_is_refused_and_harms_nothing(
     other = Corpus(splits, starter.cleaning)
     with pytest.raises(ModelFileError) as caught:
         resume(tiny_config, other, "spring")
-    assert starter.fingerprint in caught.value.why
-    assert other.fingerprint in caught.value.why
+    assert "another corpus" in caught.value.why
     assert {file.name: file.read_bytes() for file in first.folder.path.iterdir()} == before
 
 
@@ -326,7 +326,7 @@ def test_fresh_run_replaces_the_old_one(tiny_config: Config, starter: Corpus) ->
         update={"train": tiny_config.train.model_copy(update={"epochs": 1})}
     )
     folder = new_run("spring", fresh=True)
-    train(shorter, starter, folder, resume=False, device=CPU, tell=lambda _: None)
+    train(shorter, starter, folder, resume=False, fresh=True, device=CPU, tell=lambda _: None)
     assert [entry["kind"] for entry in logged(folder)] == ["step", "validation"]
     assert load_config(str(folder.config)).train.epochs == 1
 
@@ -341,6 +341,7 @@ def test_fresh_run_that_cannot_begin_costs_no_old_one(tiny_config: Config, start
             few,
             new_run("spring", fresh=True),
             resume=False,
+            fresh=True,
             device=CPU,
             tell=lambda _: None,
         )

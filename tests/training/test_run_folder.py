@@ -72,7 +72,7 @@ def test_fresh_empties_that_run_alone_and_not_before_it_begins() -> None:
     folder, other = add_run("spring"), add_run("autumn")
     assert new_run("spring", fresh=True) == folder
     assert folder.last.exists()
-    begin(folder, Config(), resume=False)
+    begin(folder, Config(), resume=False, fresh=True)
     assert [file.name for file in folder.path.iterdir()] == ["config.yaml"]
     assert other.last.exists()
 
@@ -125,7 +125,15 @@ def test_fresh_over_a_file_or_a_link_is_an_error_like_any_other(tmp_path: Path) 
     (CHECKPOINTS / "link").symlink_to(elsewhere)
     for name in ("file", "link"):
         with pytest.raises(PoetgenError):
-            begin(new_run(name, fresh=True), Config(), resume=False)
+            begin(new_run(name, fresh=True), Config(), resume=False, fresh=True)
+
+
+def test_a_run_that_another_process_began_meanwhile_is_left_alone() -> None:
+    folder = new_run("spring", fresh=False)
+    add_run("spring")
+    with pytest.raises(UsageError):
+        begin(folder, Config(), resume=False)
+    assert folder.last.read_text(encoding="utf-8") == "old"
 
 
 def test_resume_takes_the_run_named_else_the_newest() -> None:
