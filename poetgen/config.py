@@ -56,8 +56,18 @@ class ModelConfig(_Section):
     """Recurrent layers, one on the other, 1 to 64."""
     tied: bool = True
     """Whether the output projection is the embedding itself."""
-    dropout: Rate = 0.3
-    """Rate after the embedding, between layers and before the output, from 0 (none) to below 1."""
+    input_dropout: Rate = 0.3
+    """Of the embedded characters, from 0 (none) to below 1."""
+    layer_dropout: Rate = 0.3
+    """Between recurrent layers, from 0 (none) to below 1."""
+    output_dropout: Rate = 0.3
+    """Of what the last layer puts out, from 0 (none) to below 1."""
+    locked: bool = False
+    """Whether these three drop the same features all through a poem, not others at each place."""
+    embedding_dropout: Rate = 0.0
+    """Of whole characters, each for a batch, from 0 (none) to below 1."""
+    weight_dropout: Rate = 0.0
+    """Of hidden-to-hidden weights, each for a batch, from 0 (none) to below 1."""
 
 
 class TrainConfig(_Section):
@@ -75,10 +85,13 @@ class TrainConfig(_Section):
     """AdamW's, on matrices only; 0 or more."""
     warmup_steps: WholeNumber = 200
     """Steps in which the learning rate rises from 0; 0 or more."""
-    final_rate: Rate = 0.0
-    """What the cosine ends at, as a share of learning_rate, from 0 to below 1."""
+    final_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """What the cosine ends at, as a share of learning_rate, from 0 to 1 (a constant rate)."""
     clip_norm: NotNegative = 1.0
     """Largest norm of the whole gradient; 0: no limit."""
+    average_decay: Rate = 0.0
+    """Of an exponential moving average of the weights, which is then what is validated and kept, from
+    0 (no average) to below 1; 0.999 averages over about a thousand steps."""
     precision: Precision = "auto"
     """fp32, bf16 (autocast), or auto: bf16 where the processor is fast at it."""
     early_stop_epochs: WholeNumber = 0

@@ -44,8 +44,19 @@ def tiny_config() -> Config:
     return build_config(
         {
             "data": {"corpus": ["starter"], "min_count": 1, "max_tokens": 64},
-            "model": {"embedding_size": 12, "hidden_size": 16, "num_layers": 2, "dropout": 0.2},
-            "train": {"epochs": 2, "batch_tokens": 1024, "warmup_steps": 4, "precision": "fp32"},
+            "model": {
+                "embedding_size": 12,
+                "hidden_size": 16,
+                "num_layers": 2,
+                "weight_dropout": 0.2,
+            },
+            "train": {
+                "epochs": 2,
+                "batch_tokens": 1024,
+                "warmup_steps": 4,
+                "average_decay": 0.9,
+                "precision": "fp32",
+            },
         }
     )
 

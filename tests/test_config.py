@@ -142,9 +142,15 @@ FAULTS = [
     ("model", "cell", "lstmm", "model.cell = 'lstmm'", "'lstm', 'gru' or 'rnn'"),
     ("model", "tied", "yes", "model.tied = 'yes'", "boolean"),
     ("model", "tied", "1", "model.tied = 1", "boolean"),
-    ("model", "dropout", "1", "model.dropout = 1", "less than 1"),
-    ("model", "dropout", "-0.1", "model.dropout = -0.1", "greater than or equal to 0"),
-    ("model", "dropout", ".nan", "model.dropout = nan", ""),
+    ("model", "output_dropout", "1", "model.output_dropout = 1", "less than 1"),
+    (
+        "model",
+        "output_dropout",
+        "-0.1",
+        "model.output_dropout = -0.1",
+        "greater than or equal to 0",
+    ),
+    ("model", "output_dropout", ".nan", "model.output_dropout = nan", ""),
     ("model", "num_layers", "0", "model.num_layers = 0", "greater than or equal to 1"),
     ("data", "corpus", "tang", "data.corpus = 'tang'", "list"),
     ("data", "corpus", "[3]", "data.corpus.0 = 3", "string"),
@@ -180,7 +186,7 @@ def test_a_bad_value_is_told_with_its_path_and_what_was_expected(
         ("train.zzz", "epochs, batch_tokens, learning_rate"),
         ("trian.epochs", "did you mean 'train'?"),
         ("zzz.epochs", "data, model, train"),
-        ("train.dropout", "dropout'?"),
+        ("train.output_dropout", "model.output_dropout'?"),
     ],
 )
 @pytest.mark.parametrize("way", ["file", "override"])
@@ -201,14 +207,14 @@ def test_an_unknown_key_is_told_with_the_nearest_known_one(
 def test_all_faults_of_file_and_overrides_are_told_at_once(tmp_path: Path) -> None:
     path = yaml_file(
         tmp_path,
-        "modle:\n  cell: gru\nmodel:\n  dropout: 2\n  cel: gru\ntrain:\n  epochs: 0\n  seed: x\n",
+        "modle:\n  cell: gru\nmodel:\n  output_dropout: 2\n  cel: gru\ntrain:\n  epochs: 0\n  seed: x\n",
     )
     error = refusal(path, "train.clip_norm=-1", "data.min_count=0", "train.sede=3")
     assert path in error.why
     places = sorted(fault.split(" = ")[0].split(" (")[0] for fault in faults(error))
     assert places == [
         "data.min_count",
-        "model.dropout",
+        "model.output_dropout",
         "train.clip_norm",
         "train.epochs",
         "train.seed",
@@ -355,7 +361,7 @@ def test_any_saved_configuration_is_read_back(
     config = build_config(
         {
             "data": {"corpus": corpus},
-            "model": {"dropout": dropout, "tied": tied},
+            "model": {"input_dropout": dropout, "tied": tied},
             "train": {"learning_rate": learning_rate, "seed": seed},
         }
     )

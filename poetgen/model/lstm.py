@@ -12,9 +12,11 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.functional import dropout, embedding, linear
 
 from poetgen.model.cell import CellWeights, gru_step, lstm_step, rnn_step
+from poetgen.model.regularise import embedding_dropout, locked_dropout, weight_dropout
 
 LayerState: TypeAlias = tuple[Tensor, ...]
 """(hidden_BH, cell_BH) of an LSTM layer, (hidden_BH,) of the others."""
@@ -44,12 +46,22 @@ class PoemLSTM(nn.Module):
         hidden_size: int = 640,
         num_layers: int = 2,
         tied: bool = True,
-        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        layer_dropout: float = 0.0,
+        output_dropout: float = 0.0,
+        locked: bool = False,
+        embedding_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.cell = cell
         self.hidden_size = hidden_size
-        self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.layer_dropout = layer_dropout
+        self.output_dropout = output_dropout
+        self.locked = locked
+        self.embedding_dropout = embedding_dropout
+        self.weight_dropout = weight_dropout
         self.embedding = nn.Parameter(torch.empty(vocab_size, embedding_size))
         sizes = [embedding_size] + [hidden_size] * num_layers
         self.layers = nn.ModuleList(
@@ -90,14 +102,13 @@ class PoemLSTM(nn.Module):
         F is what `logits` takes, so that a loss can leave out padded places before it.
         """
         state = self.zero_state(len(tokens_BT)) if state is None else state
-        x_BTE = self._drop(embedding(tokens_BT, self.embedding))
+        x_BTE = self._drop(embedding(tokens_BT, self._input_embedding()), self.input_dropout)
         after: State = []
-        for layer, before in zip(self.layers, state, strict=True):
-            batched = tuple(part.unsqueeze(0) for part in before)
-            with self._layer_precision():
-                x_BTE, last = layer(x_BTE, batched if self.cell == "lstm" else batched[0])
-            after.append(tuple(p.squeeze(0) for p in (last if self.cell == "lstm" else (last,))))
-            x_BTE = self._drop(x_BTE)
+        for number, (layer, before) in enumerate(zip(self.layers, state, strict=True), start=1):
+            x_BTE, layer_after = self._run_layer(layer, x_BTE, before)
+            after.append(layer_after)
+            is_last = number == len(self.layers)
+            x_BTE = self._drop(x_BTE, self.output_dropout if is_last else self.layer_dropout)
         return self._project(x_BTE), after
 
     def logits(self, features: Tensor) -> Tensor:
@@ -129,6 +140,26 @@ class PoemLSTM(nn.Module):
                 after.append((x_BH,))
         return self.logits(self._project(x_BH)), after
 
+    def _input_embedding(self) -> Tensor:
+        if self.training and self.embedding_dropout:
+            return embedding_dropout(self.embedding, self.embedding_dropout)
+        return self.embedding
+
+    def _run_layer(
+        self, layer: nn.Module, x_BTE: Tensor, before: LayerState
+    ) -> tuple[Tensor, LayerState]:
+        """A whole sequence through one layer's fused kernel, with recurrent weights dropped if asked."""
+        batched = tuple(part.unsqueeze(0) for part in before)
+        start = batched if self.cell == "lstm" else batched[0]
+        changed = {}
+        if self.training and self.weight_dropout:
+            changed["weight_hh_l0"] = weight_dropout(
+                _weights(layer).from_hidden, self.weight_dropout
+            )
+        with self._layer_precision():
+            x_BTE, last = functional_call(layer, changed, (x_BTE, start))
+        return x_BTE, tuple(p.squeeze(0) for p in (last if self.cell == "lstm" else (last,)))
+
     def _layer_precision(self) -> AbstractContextManager[object]:
         """Autocast as it is, but for CUDA, where it turns recurrent layers to fp16, not to bf16.
 
@@ -145,8 +176,10 @@ class PoemLSTM(nn.Module):
             else linear(x, self.projection.weight, self.projection.bias)
         )
 
-    def _drop(self, x: Tensor) -> Tensor:
-        return dropout(x, self.dropout, training=self.training)
+    def _drop(self, x_BTF: Tensor, rate: float) -> Tensor:
+        if not (self.training and rate):
+            return x_BTF
+        return locked_dropout(x_BTF, rate) if self.locked else dropout(x_BTF, rate)
 
 
 def _weights(layer: nn.Module) -> CellWeights:

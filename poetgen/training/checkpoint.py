@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from poetgen.errors import ModelFileError
 from poetgen.files import write_whole
@@ -57,6 +58,7 @@ def save_training_state(
     optimiser: torch.optim.Optimizer,
     progress: Progress,
     data_fingerprint: str,
+    averages: dict[str, Tensor],
 ) -> None:
     """Write the state whole; a kill at any instant leaves the one before or this one.
 
@@ -66,6 +68,7 @@ def save_training_state(
     state: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "model": model.state_dict(),
+        "averages": averages,
         "optimiser": optimiser.state_dict(),
         "progress": asdict(progress),
         "data_fingerprint": data_fingerprint,
@@ -87,9 +90,13 @@ def _save(state: dict[str, Any], part: Path) -> None:
 
 
 def load_training_state(
-    path: Path, model: PoemLSTM, optimiser: torch.optim.Optimizer, data_fingerprint: str
+    path: Path,
+    model: PoemLSTM,
+    optimiser: torch.optim.Optimizer,
+    data_fingerprint: str,
+    averages: dict[str, Tensor],
 ) -> Progress:
-    """Put the state in `path` into `model`, `optimiser` and the random generators.
+    """Put the state in `path` into `model`, `optimiser`, `averages` and the random generators.
 
     Raises:
         ModelFileError: missing, damaged, of another version, of another shape or another corpus.
@@ -108,6 +115,8 @@ def load_training_state(
         for group, setting in zip(optimiser.param_groups, settings, strict=True):
             group.update(setting)
         progress = Progress(**state["progress"])
+        for name, average in averages.items():
+            average.copy_(state["averages"][name])
         # A state of another kind of device is of no use here: dropout then goes on another way.
         random_states = state["random_states"]
         torch.set_rng_state(random_states["cpu"])

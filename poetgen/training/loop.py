@@ -8,7 +8,8 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import nn
@@ -21,6 +22,7 @@ from poetgen.errors import PoetgenError
 from poetgen.model.likelihood import score, token_nats, total
 from poetgen.model.lstm import PoemLSTM
 from poetgen.model.store import StoredModel, save_model
+from poetgen.training.average import WeightAverage
 from poetgen.training.checkpoint import Progress, save_training_state
 from poetgen.training.run_folder import RunFolder
 from poetgen.training.runlog import RunLog
@@ -49,6 +51,10 @@ class Trainer:
     optimiser: torch.optim.AdamW
     config: TrainConfig
     progress: Progress
+    average: WeightAverage = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.average = WeightAverage(self.model, self.config.average_decay)
 
 
 def new_optimiser(model: PoemLSTM, config: TrainConfig) -> torch.optim.AdamW:
@@ -126,6 +132,7 @@ def train_steps(trainer: Trainer, sequences: Sequence[Sequence[int]]) -> Iterato
         trainer.optimiser.zero_grad(set_to_none=True)
         nats = float(nats_N.detach().cpu().double().sum())
         progress.step += 1
+        trainer.average.update(model, progress.step)
         progress.batch += 1
         progress.epoch_nats += nats
         progress.epoch_tokens += len(nats_N)
@@ -156,10 +163,17 @@ def fit(
     steps_per_epoch = num_batches(sequences, batch_tokens=config.train.batch_tokens)
     saved_at = time.monotonic()
 
+    averaged = partial(trainer.average.applied_to, trainer.model)
+
     def save() -> None:
         nonlocal saved_at
         save_training_state(
-            folder.last, trainer.model, trainer.optimiser, progress, data_fingerprint
+            folder.last,
+            trainer.model,
+            trainer.optimiser,
+            progress,
+            data_fingerprint,
+            trainer.average.weights,
         )
         saved_at = time.monotonic()
 
@@ -174,7 +188,7 @@ def fit(
                     guard.check()
                     if time.monotonic() - saved_at > config.train.save_every:
                         save()
-                with guard.at_once():
+                with guard.at_once(), averaged():
                     result = total(score(trainer.model, valid, vocab))
                 train_nats = progress.train_nats_per_token
                 if progress.finish_epoch(result.nats_per_token):
@@ -183,8 +197,9 @@ def fit(
                         "valid_nats_per_token": result.nats_per_token,
                         "valid_perplexity": result.perplexity,
                     }
-                    stored = StoredModel(trainer.model, vocab, config, corpus, metrics)
-                    save_model(folder.best, stored)
+                    with averaged():
+                        stored = StoredModel(trainer.model, vocab, config, corpus, metrics)
+                        save_model(folder.best, stored)
                 log.epoch(train_nats, result)
                 save()
                 guard.check()

@@ -18,7 +18,8 @@ from poetgen.data.read import SUFFIXES
 from poetgen.errors import UsageError
 from poetgen.training.run_folder import RunFolder, default_name, new_run, old_run
 
-_FIXED = ("batch_tokens", "seed")  # the order of the batches hangs on these
+# The order of the batches and the averages so far hang on these.
+_FIXED = ("batch_tokens", "seed", "average_decay")
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def train(
     trainer = Trainer(model, new_optimiser(model, config.train), config.train, Progress())
     if resume:
         trainer.progress = load_training_state(
-            folder.last, model, trainer.optimiser, data_fingerprint
+            folder.last, model, trainer.optimiser, data_fingerprint, trainer.average.weights
         )
     begin(folder, config, resume=resume, fresh=fresh)
     size = sum(p.numel() for p in model.parameters())

@@ -88,7 +88,7 @@ def test_a_trained_model_can_be_sampled_evaluated_and_resumed() -> None:
         ("train.learning_rate=.nan", "train.learning_rate = nan: expected"),
         ("train.learning_rate=.inf", "train.learning_rate = inf: expected"),
         ("train.learning_rate=-1", "train.learning_rate = -1: expected"),
-        ("model.dropout=1", "model.dropout = 1: expected"),
+        ("model.output_dropout=1", "model.output_dropout = 1: expected"),
         ("model.cell=transformer", "model.cell = 'transformer': expected"),
         ("train=5", "train=5 is not of the form section.key=value"),
         ("epochs", "epochs is not of the form section.key=value"),
@@ -108,7 +108,7 @@ def test_a_bad_setting_exits_2_naming_it(setting: str, said: str) -> None:
     [
         ("train: {lr: 1}", "unknown key 'train.lr'"),
         ("train: {epochs: yes}", "train.epochs = 'yes'"),
-        ("model: {num_layers: 0, dropout: 7}", "model.num_layers = 0"),
+        ("model: {num_layers: 0, output_dropout: 7}", "model.num_layers = 0"),
         ("train: 5", "train = 5"),
         ("- 1", "holds list, not sections"),
         ("train: {", "cannot be read as YAML"),
@@ -125,9 +125,9 @@ def test_a_bad_file_exits_2_saying_where(content: str, said: str) -> None:
 
 
 def test_every_fault_is_told_at_once() -> None:
-    result = train("--set", "train.lr=1", "--set", "model.dropout=2")
+    result = train("--set", "train.lr=1", "--set", "model.output_dropout=2")
     assert "train.lr" in result.stderr
-    assert "model.dropout = 2" in result.stderr
+    assert "model.output_dropout = 2" in result.stderr
 
 
 def test_a_missing_configuration_exits_2_naming_those_there_are() -> None:

@@ -20,7 +20,15 @@ WITH_UNKNOWN = Poem("山雁云水，水云山鹭。")
 
 def fixed_model(probabilities: list[float] | None = None) -> PoemLSTM:
     """A network that gives every symbol the same probability everywhere: uniform, or as listed."""
-    model = PoemLSTM(V, embedding_size=5, hidden_size=6, num_layers=2, dropout=0.5)
+    model = PoemLSTM(
+        V,
+        embedding_size=5,
+        hidden_size=6,
+        num_layers=2,
+        input_dropout=0.5,
+        layer_dropout=0.5,
+        output_dropout=0.5,
+    )
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
@@ -31,7 +39,15 @@ def fixed_model(probabilities: list[float] | None = None) -> PoemLSTM:
 
 def random_model() -> PoemLSTM:
     torch.manual_seed(2)
-    model = PoemLSTM(V, embedding_size=8, hidden_size=10, num_layers=2, dropout=0.4)
+    model = PoemLSTM(
+        V,
+        embedding_size=8,
+        hidden_size=10,
+        num_layers=2,
+        input_dropout=0.4,
+        layer_dropout=0.4,
+        output_dropout=0.4,
+    )
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(0.0, 0.5)

@@ -32,7 +32,9 @@ def network(
         hidden_size=12,
         num_layers=num_layers,
         tied=tied,
-        dropout=dropout,
+        input_dropout=dropout,
+        layer_dropout=dropout,
+        output_dropout=dropout,
     )
     with torch.no_grad():
         # Fresh weights give nearly flat scores, under which a wrong one could hide.
@@ -172,13 +174,13 @@ def test_dropout_stands_after_the_embedding_between_layers_and_before_the_output
 ) -> None:
     calls = []
 
-    def spy(x: Tensor, rate: float, training: bool) -> Tensor:
-        calls.append((tuple(x.shape), rate, training))
+    def spy(x: Tensor, rate: float) -> Tensor:
+        calls.append((tuple(x.shape), rate))
         return x
 
     monkeypatch.setattr("poetgen.model.lstm.dropout", spy)
     network(dropout=0.3).train()(some_tokens(2, 5))
-    assert calls == [((2, 5, 7), 0.3, True), ((2, 5, 12), 0.3, True), ((2, 5, 12), 0.3, True)]
+    assert calls == [((2, 5, 7), 0.3), ((2, 5, 12), 0.3), ((2, 5, 12), 0.3)]
 
 
 def test_same_seed_same_weights_and_every_weight_learns() -> None:

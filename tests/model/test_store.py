@@ -83,7 +83,14 @@ def files_no_larger_than(num_bytes: int) -> Iterator[None]:
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
 def test_round_trip_gives_back_everything(tmp_path: Path, cell: str, tied: bool) -> None:
-    before = stored(cell=cell, tied=tied, num_layers=3, dropout=0.25)
+    before = stored(
+        cell=cell,
+        tied=tied,
+        num_layers=3,
+        input_dropout=0.25,
+        layer_dropout=0.25,
+        output_dropout=0.25,
+    )
     path = tmp_path / "runs" / "new" / "model.safetensors"
     save_model(path, before)
     after = load_model(path)

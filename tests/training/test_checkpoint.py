@@ -32,7 +32,13 @@ def new_trainer(seed: int = 1, hidden_size: int = 16, **train: Any) -> Trainer:
     given = {"warmup_steps": 3, "precision": "fp32", "batch_tokens": 128, "epochs": 3, **train}
     config = build_config({"train": given}).train
     model = PoemLSTM(
-        VOCAB_SIZE, embedding_size=8, hidden_size=hidden_size, num_layers=2, dropout=0.4
+        VOCAB_SIZE,
+        embedding_size=8,
+        hidden_size=hidden_size,
+        num_layers=2,
+        input_dropout=0.4,
+        layer_dropout=0.4,
+        output_dropout=0.4,
     )
     return Trainer(model, new_optimiser(model, config), config, Progress())
 
@@ -54,11 +60,13 @@ def weights(trainer: Trainer) -> dict[str, Tensor]:
 
 
 def save(path: Path, trainer: Trainer, corpus: str = CORPUS) -> None:
-    save_training_state(path, trainer.model, trainer.optimiser, trainer.progress, corpus)
+    averages = trainer.average.weights
+    save_training_state(path, trainer.model, trainer.optimiser, trainer.progress, corpus, averages)
 
 
 def load(path: Path, trainer: Trainer, corpus: str = CORPUS) -> Progress:
-    return load_training_state(path, trainer.model, trainer.optimiser, corpus)
+    averages = trainer.average.weights
+    return load_training_state(path, trainer.model, trainer.optimiser, corpus, averages)
 
 
 @pytest.fixture

@@ -37,7 +37,14 @@ VALID = [Poem("山水云月风，花雪夜山水。"), Poem("月夜花山云，�
 
 def config(**train: Any) -> Config:
     given = {"warmup_steps": 2, "precision": "fp32", "batch_tokens": 128, "epochs": 3, **train}
-    shape = {"embedding_size": 8, "hidden_size": 16, "num_layers": 1, "dropout": 0.0}
+    shape = {
+        "embedding_size": 8,
+        "hidden_size": 16,
+        "num_layers": 1,
+        "input_dropout": 0.0,
+        "layer_dropout": 0.0,
+        "output_dropout": 0.0,
+    }
     return build_config({"model": shape, "train": given})
 
 
@@ -48,7 +55,14 @@ def train_config(**train: Any) -> TrainConfig:
 def trainer(dropout: float = 0.0, **train: Any) -> Trainer:
     torch.manual_seed(1)
     chosen = config(**train)
-    model = PoemLSTM(len(VOCAB), embedding_size=8, hidden_size=16, num_layers=1, dropout=dropout)
+    model = PoemLSTM(
+        len(VOCAB),
+        embedding_size=8,
+        hidden_size=16,
+        num_layers=1,
+        input_dropout=dropout,
+        output_dropout=dropout,
+    )
     return Trainer(model, new_optimiser(model, chosen.train), chosen.train, Progress())
 
 
@@ -346,7 +360,7 @@ def test_training_state_is_saved_as_often_as_asked(
 ) -> None:
     saved: list[tuple[int, int]] = []
 
-    def note(_path: Path, _model: object, _optimiser: object, progress: Progress, _c: str) -> None:
+    def note(_p: Path, _m: object, _o: object, progress: Progress, *_rest: object) -> None:
         saved.append((progress.epoch, progress.step))
 
     monkeypatch.setattr(loop, "save_training_state", note)

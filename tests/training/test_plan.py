@@ -310,7 +310,7 @@ def test_on_resume_the_command_line_wins_for_how_to_go_on(override: str, told: s
     "override",
     [
         "model.hidden_size=64",
-        "model.dropout=0.5",
+        "model.input_dropout=0.5",
         "train.batch_tokens=64",
         "train.seed=7",
         "data.min_count=9",
