@@ -8,6 +8,7 @@ import poetgen
 from poetgen.cli.boundary import bounded
 from poetgen.cli.corpus import fetch, report
 from poetgen.cli.evaluate import evaluate
+from poetgen.cli.info import info
 from poetgen.cli.sample import sample
 from poetgen.cli.scan import scan
 from poetgen.cli.train import train
@@ -34,6 +35,7 @@ for _app, _name, _command, _example in (
     (app, "train", train, "train --config base --set train.epochs=4 --run short"),
     (app, "sample", sample, "sample 床前 --temperature 0.8 --seed 1 --num 3"),
     (app, "eval", evaluate, "eval --corpus data/tang --split test --json"),
+    (app, "info", info, "info --json"),
     (app, "scan", scan, "scan 白日依山尽，黄河入海流。欲穷千里目，更上一层楼。"),
 ):
     _app.command(_name, epilog=f"Example: `poetgen {_example}`")(bounded(_command))

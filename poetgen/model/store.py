@@ -114,6 +114,21 @@ def load_model(path: Path) -> StoredModel:
     )
 
 
+def describe(stored: StoredModel) -> dict[str, Any]:
+    """What there is to know of a model, as JSON values: the card in its own file."""
+    config = stored.config.model_dump(exclude={"data": {"corpus"}})
+    return {
+        "file": str(stored.path),
+        "bytes": stored.path.stat().st_size if stored.path else None,
+        "weights": sum(parameter.numel() for parameter in stored.model.parameters()),
+        "symbols": len(stored.vocab),
+        "hanzi": stored.vocab.num_hanzi,
+        "trained_on": stored.corpus,
+        "metrics": stored.metrics,
+        **config,
+    }
+
+
 def _refuse_strangers(path: Path) -> None:
     if not path.is_file():
         raise ModelFileError(f"there is no model file {path}", _FIX)

@@ -19,6 +19,8 @@ COMMANDS = {
     ("train",): "poetgen train",
     ("sample",): "poetgen sample",
     ("eval",): "poetgen eval",
+    ("scan",): "poetgen scan",
+    ("info",): "poetgen info",
     ("corpus", "fetch"): "poetgen corpus fetch",
     ("corpus", "report"): "poetgen corpus report",
 }
