@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from poetgen.cli.main import app
 from poetgen.data.fetch import CorpusFile, Manifest
+from tests.refusal import is_refused
 
 runner = CliRunner()
 
@@ -27,17 +28,6 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 def corpus(*arguments: str) -> Result:
     return runner.invoke(app, ["corpus", *arguments])
-
-
-def is_refused(result: Result, code: int) -> bool:
-    """Nothing on stdout; on stderr why, and what to do."""
-    *_, why, fix = result.stderr.splitlines()
-    return (
-        (result.exit_code, result.stdout) == (code, "")
-        and why.startswith("poetgen: ")
-        and fix.startswith("  → ")
-        and "Traceback" not in result.stderr
-    )
 
 
 def test_report_counts_as_json() -> None:

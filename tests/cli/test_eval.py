@@ -14,6 +14,7 @@ from poetgen.cli.main import app
 from poetgen.data.corpus import Corpus
 from poetgen.model.likelihood import score, total
 from poetgen.model.store import StoredModel, save_model
+from tests.refusal import is_refused
 
 runner = CliRunner()
 VERSE = "山云归去晚，溪月照人来。"
@@ -38,17 +39,6 @@ def trained_on(corpus: str) -> None:
 
 def evaluate(*arguments: str) -> Result:
     return runner.invoke(app, ["eval", *arguments], env={"COLUMNS": "200"})
-
-
-def is_refused(result: Result, code: int) -> bool:
-    """Nothing on stdout; on stderr one line why and one what to do."""
-    *_, why, fix = result.stderr.splitlines()
-    return (
-        (result.exit_code, result.stdout) == (code, "")
-        and why.startswith("poetgen: ")
-        and fix.startswith("  → ")
-        and "Traceback" not in result.stderr
-    )
 
 
 @pytest.mark.parametrize("split", ["valid", "test"])

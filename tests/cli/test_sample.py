@@ -20,6 +20,7 @@ from poetgen.api import PoetModel
 from poetgen.cli.main import app
 from poetgen.data.normalise import to_traditional
 from poetgen.model.store import StoredModel
+from tests.refusal import is_refused
 
 runner = CliRunner()
 KEYS = [
@@ -57,17 +58,6 @@ def succeeds(result: Result) -> str:
     assert result.exit_code == 0, result.stderr
     assert result.stdout
     return result.stdout
-
-
-def is_refused(result: Result, code: int) -> bool:
-    """Nothing on stdout; on stderr one line why and one what to do."""
-    *_, why, fix = result.stderr.splitlines()
-    return (
-        (result.exit_code, result.stdout) == (code, "")
-        and re.fullmatch("poetgen: .+", why) is not None
-        and re.fullmatch("  → .+", fix) is not None
-        and "Traceback" not in result.stderr
-    )
 
 
 def test_a_poem_is_all_that_stdout_holds(tiny_model: StoredModel) -> None:

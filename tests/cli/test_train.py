@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from poetgen.cli.main import app
 from poetgen.data.corpus import Corpus
 from poetgen.model.store import load_model
+from tests.refusal import is_refused
 
 runner = CliRunner()
 
@@ -38,17 +39,6 @@ def poetgen(*arguments: str) -> Result:
 
 def train(*arguments: str) -> Result:
     return poetgen("train", "--config", "tiny", *SMALL, *arguments)
-
-
-def is_refused(result: Result, code: int) -> bool:
-    """Nothing on stdout; on stderr why, and in the last line what to do; no run was begun."""
-    lines = result.stderr.splitlines()
-    return (
-        (result.exit_code, result.stdout) == (code, "")
-        and any(line.startswith("poetgen: ") for line in lines)
-        and lines[-1].startswith("  → ")
-        and "Traceback" not in result.stderr
-    )
 
 
 def test_a_trained_model_can_be_sampled_evaluated_and_resumed() -> None:
@@ -133,7 +123,7 @@ def test_every_fault_is_told_at_once() -> None:
 def test_a_missing_configuration_exits_2_naming_those_there_are() -> None:
     result = poetgen("train", "--config", "huge")
     assert is_refused(result, 2)
-    assert "base, gru, large, rnn, tiny" in result.stderr
+    assert "base, char-rnn, gru, large, rnn, tiny" in result.stderr
 
 
 def test_a_corpus_that_is_missing_and_cannot_be_fetched_exits_1() -> None:

@@ -20,6 +20,7 @@ from poetgen.data.poem import MARKS
 from poetgen.data.vocab import SPECIALS, Vocabulary
 from poetgen.errors import ModelFileError, OutputError, PoetgenError
 from poetgen.model.store import StoredModel, load_model, new_model, save_model
+from tests.refusal import Bomb
 
 VOCAB = Vocabulary((*SPECIALS, *MARKS, *"山水云月𠀋"))
 
@@ -172,16 +173,6 @@ def test_random_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) 
     path = tmp_path_factory.mktemp("random") / "model.safetensors"
     path.write_bytes(content)
     failure(path)
-
-
-class Bomb:
-    """Unpickling it makes a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.path,)
 
 
 @pytest.mark.parametrize("how", ["zip", "legacy", "pickle"])

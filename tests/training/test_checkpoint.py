@@ -19,6 +19,7 @@ from poetgen.errors import ModelFileError, OutputError
 from poetgen.model.lstm import PoemLSTM
 from poetgen.training.checkpoint import Progress, load_training_state, save_training_state
 from poetgen.training.loop import StepReport, Trainer, new_optimiser, train_steps
+from tests.refusal import Bomb
 
 VOCAB_SIZE = 16
 CORPUS = "0123456789abcdef"
@@ -209,16 +210,6 @@ def test_random_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) 
     path = tmp_path_factory.mktemp("random") / "last.pt"
     path.write_bytes(content)
     failure(path)
-
-
-class Bomb:
-    """Unpickling it makes a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.path,)
 
 
 @pytest.mark.parametrize("how", ["zip", "legacy", "pickle"])
