@@ -37,6 +37,9 @@ class DataConfig(_Section):
 
     corpus: list[str] = []
     """Files or folders of poems; empty: $POETGEN_CORPUS, else data/tang."""
+    extra: list[str] = []
+    """More files or folders to train on: the split is that of `corpus` alone, and of these poems those
+    that share a line with a held-out poem are left out."""
     min_count: Count = 2
     """Occurrences in the training split that earn a character an id, 1 or more; rarer ones are <unk>."""
     max_tokens: Annotated[int, Field(ge=16)] = 256

@@ -43,6 +43,13 @@ def report(
             "Default: $POETGEN_CORPUS, data/tang."
         ),
     ] = None,
+    extra: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="More poems to train on, which take no part in the split; those that share a line "
+            "with a held-out poem are dropped. Repeatable."
+        ),
+    ] = None,
     min_count: Annotated[
         int, typer.Option(min=1, help="Occurrences that earn a character an id.")
     ] = 2,
@@ -54,8 +61,8 @@ def report(
     """Count what is in a corpus: what cleaning dropped and changed and why, forms, split."""
     from poetgen.data.corpus import corpus_paths, corpus_report, load_corpus
 
-    loaded = load_corpus(corpus_paths(corpus or []))
-    for fault in loaded.cleaning.faults():
+    loaded = load_corpus(corpus_paths(corpus or []), extra or [])
+    for fault in loaded.cleaning.faults() + loaded.extra_cleaning.faults():
         tell(f"warning: {fault}")
     counts = corpus_report(loaded, min_count=min_count, max_tokens=max_tokens)
     if as_json:
@@ -79,4 +86,10 @@ def _print_table(counts: dict[str, Any]) -> None:
     table.add_row("", "coverage of held-out text", f"{counts['vocabulary']['coverage']:.2%}")
     table.add_row("held-out lines in train", "", f"{counts['leaked_lines_rate']:.2%}")
     table.add_row("fingerprint", "", counts["fingerprint"])
+    if extra := counts.get("extra"):
+        table.add_row("extra", "records read", f"{extra['read']:,}")
+        table.add_row("", "poems kept", f"{extra['kept']:,}")
+        for name, count in extra["dropped"].items():
+            table.add_row("extra dropped", name.replace("_", " "), f"{count:,}")
+        table.add_row("held-out lines in extra", "", f"{extra['leaked_lines_rate']:.2%}")
     Console().print(table)

@@ -3,14 +3,14 @@
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from poetgen.data.clean import CleaningReport, clean
 from poetgen.data.poem import STOPS, Poem, fingerprint
 from poetgen.data.read import read
-from poetgen.data.split import Split, leaked_lines_rate, split_poems
+from poetgen.data.split import Split, away_from_held_out, leaked_lines_rate, split_poems
 from poetgen.data.vocab import Vocabulary
 from poetgen.errors import CorpusError
 from poetgen.prosody.forms import form_of
@@ -24,6 +24,14 @@ class Corpus:
 
     splits: dict[Split, list[Poem]]
     cleaning: CleaningReport
+    extra: list[Poem] = field(default_factory=list)
+    """More poems to train on, from elsewhere; they take no part in the split."""
+    extra_cleaning: CleaningReport = field(default_factory=CleaningReport)
+
+    @property
+    def training_poems(self) -> list[Poem]:
+        """The training split and what was added to it."""
+        return self.splits["train"] + self.extra
 
     @property
     def poems(self) -> list[Poem]:
@@ -46,8 +54,11 @@ def corpus_paths(given: Sequence[Path] = ()) -> list[Path]:
     return [STARTER_FILE if path == Path(STARTER) and not path.exists() else path for path in paths]
 
 
-def load_corpus(paths: Sequence[Path]) -> Corpus:
-    """Read, clean and split all poems under `paths`.
+def load_corpus(paths: Sequence[Path], extra: Sequence[Path] = ()) -> Corpus:
+    """Read, clean and split all poems under `paths`; add those under `extra` to the training text.
+
+    The split is that of `paths` alone.  Of `extra`, poems that `paths` has too are dropped as
+    `duplicate`, and poems that share a line with a held-out poem as `near_held_out`.
 
     Raises:
         CorpusError: a path is missing or unreadable, or no poem is left.
@@ -59,7 +70,17 @@ def load_corpus(paths: Sequence[Path]) -> Corpus:
             f"no poem is left of the {cleaning.read} records in {places} ({dict(cleaning.dropped)})",
             "A poem needs two lines and eight Han characters; give a poem per line, or JSON records.",
         )
-    return Corpus(split_poems(poems), cleaning)
+    splits = split_poems(poems)
+    if not extra:
+        return Corpus(splits, cleaning)
+    others, extra_cleaning = clean(record for path in extra for record in read(path))
+    known = {poem.characters for poem in poems}
+    new = [poem for poem in others if poem.characters not in known]
+    kept = away_from_held_out(new, splits)
+    extra_cleaning.dropped["duplicate"] += len(others) - len(new)
+    extra_cleaning.dropped["near_held_out"] += len(new) - len(kept)
+    extra_cleaning.kept = len(kept)
+    return Corpus(splits, cleaning, kept, extra_cleaning)
 
 
 def cut(text: str, max_tokens: int) -> tuple[str, bool]:
@@ -77,7 +98,7 @@ def cut(text: str, max_tokens: int) -> tuple[str, bool]:
 
 def corpus_report(corpus: Corpus, *, min_count: int, max_tokens: int) -> dict[str, Any]:
     """The counts of `poetgen corpus report --json`; see data/README.md for what each means."""
-    train = corpus.splits["train"]
+    train = corpus.training_poems
     vocabulary = Vocabulary.build(train, min_count=min_count)
     held_out = [poem for split in ("valid", "test") for poem in corpus.splits[split]]
     symbols = Counter(c for poem in held_out for c in poem.text)
@@ -97,4 +118,14 @@ def corpus_report(corpus: Corpus, *, min_count: int, max_tokens: int) -> dict[st
         "split": {split: len(side) for split, side in corpus.splits.items()},
         "leaked_lines_rate": leaked_lines_rate(corpus.splits),
         "fingerprint": corpus.fingerprint,
+    } | ({"extra": _extra_report(corpus)} if corpus.extra_cleaning.read else {})
+
+
+def _extra_report(corpus: Corpus) -> dict[str, Any]:
+    cleaning = corpus.extra_cleaning
+    return {
+        "read": cleaning.read,
+        "kept": cleaning.kept,
+        "dropped": dict(cleaning.dropped.most_common()),
+        "leaked_lines_rate": leaked_lines_rate(corpus.splits, corpus.extra),
     }

@@ -68,8 +68,21 @@ def _side(value: int) -> Split:
     return "valid" if position < _VALID_BELOW else "test"
 
 
-def leaked_lines_rate(sides: dict[Split, list[Poem]]) -> float:
-    """The share of held-out lines (valid and test, of any length) that stand verbatim in train."""
-    trained = {line for poem in sides["train"] for line in poem.lines}
-    held_out = [line for split in ("valid", "test") for p in sides[split] for line in p.lines]
-    return sum(line in trained for line in held_out) / max(1, len(held_out))
+def away_from_held_out(others: Sequence[Poem], sides: dict[Split, list[Poem]]) -> list[Poem]:
+    """Those of `others` that share no line, however short, with a held-out poem of `sides`."""
+    held_out = set(_held_out_lines(sides))
+    return [poem for poem in others if held_out.isdisjoint(poem.lines)]
+
+
+def leaked_lines_rate(
+    sides: dict[Split, list[Poem]], trained: Sequence[Poem] | None = None
+) -> float:
+    """The share of held-out lines, of any length, that stand verbatim in `trained` (None: in train)."""
+    poems = sides["train"] if trained is None else trained
+    trained_lines = {line for poem in poems for line in poem.lines}
+    held_out = _held_out_lines(sides)
+    return sum(line in trained_lines for line in held_out) / max(1, len(held_out))
+
+
+def _held_out_lines(sides: dict[Split, list[Poem]]) -> list[str]:
+    return [line for split in ("valid", "test") for p in sides[split] for line in p.lines]

@@ -22,6 +22,7 @@ from poetgen.model.lstm import PoemLSTM
 
 FORMAT_VERSION = 1
 _HEADER_KEY = "poetgen"
+_PLACES = {"corpus", "extra"}
 _FIX = "Name another model with --checkpoint, or train one: poetgen train"
 
 
@@ -53,7 +54,7 @@ def save_model(path: Path, stored: StoredModel) -> None:
     header = {
         "format_version": FORMAT_VERSION,
         # Where the corpus lay is its owner's business, and no use elsewhere.
-        "config": stored.config.model_dump(exclude={"data": {"corpus"}}),
+        "config": stored.config.model_dump(exclude={"data": _PLACES}),
         "vocabulary": list(stored.vocab.symbols),
         "corpus": stored.corpus,
         "metrics": stored.metrics,
@@ -116,7 +117,7 @@ def load_model(path: Path) -> StoredModel:
 
 def describe(stored: StoredModel) -> dict[str, Any]:
     """What there is to know of a model, as JSON values: the card in its own file."""
-    config = stored.config.model_dump(exclude={"data": {"corpus"}})
+    config = stored.config.model_dump(exclude={"data": _PLACES})
     return {
         "file": str(stored.path),
         "bytes": stored.path.stat().st_size if stored.path else None,

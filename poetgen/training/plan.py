@@ -60,10 +60,13 @@ def plan_run(
     if paths == [DEFAULT_FOLDER] and _fetch_is_due(DEFAULT_FOLDER):
         tell(f"The corpus is not (wholly) in {DEFAULT_FOLDER} yet: fetching the Tang poems, 25 MB.")
         fetch(DEFAULT_COLLECTION, DEFAULT_FOLDER)
-    loaded = load_corpus(paths)
+    loaded = load_corpus(paths, [Path(place) for place in config.data.extra])
     sizes = ", ".join(f"{len(side):,} {split}" for split, side in loaded.splits.items())
     tell(f"corpus {', '.join(map(str, paths))}: {loaded.cleaning.kept:,} poems ({sizes})")
-    for fault in loaded.cleaning.faults():
+    if loaded.extra:
+        near = loaded.extra_cleaning.dropped["near_held_out"]
+        tell(f"and {len(loaded.extra):,} more to train on ({near:,} near held-out ones left out)")
+    for fault in loaded.cleaning.faults() + loaded.extra_cleaning.faults():
         tell(f"warning: {fault}")
     return RunPlan(config, loaded, folder)
 
@@ -71,10 +74,11 @@ def plan_run(
 def _with_corpus(config: Config, paths: Sequence[Path], tell: Callable[[str], None]) -> Config:
     """`config` with the places of its corpus as a later command finds them from any folder."""
     places = [STARTER if path == STARTER_FILE else str(path.absolute()) for path in paths]
-    if places == config.data.corpus:
-        return config
-    tell(f"data.corpus: {config.data.corpus} → {places} (the command line wins)")
-    return config.model_copy(update={"data": config.data.model_copy(update={"corpus": places})})
+    if places != config.data.corpus:
+        tell(f"data.corpus: {config.data.corpus} → {places} (the command line wins)")
+    extra = [str(Path(place).absolute()) for place in config.data.extra]
+    data = config.data.model_copy(update={"corpus": places, "extra": extra})
+    return config.model_copy(update={"data": data})
 
 
 def _fetch_is_due(folder: Path) -> bool:

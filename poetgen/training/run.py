@@ -50,8 +50,9 @@ def train(
                 f"the corpus has {len(corpus.poems)} poems, none of them in its {split} split",
                 "Give more poems: a twentieth of them is held out for validation.",
             )
-    vocab = Vocabulary.build(corpus.splits["train"], min_count=config.data.min_count)
-    sequences = encode_for_training(corpus.splits["train"], vocab, config.data.max_tokens)
+    poems = corpus.training_poems
+    vocab = Vocabulary.build(poems, min_count=config.data.min_count)
+    sequences = encode_for_training(poems, vocab, config.data.max_tokens)
     data_fingerprint = _fingerprint(sequences)
     torch.manual_seed(config.train.seed)
     model = new_model(config, vocab).to(device)

@@ -175,6 +175,31 @@ def test_the_report_leaves_the_corpus_as_it_was(small: Corpus) -> None:
     assert small.cleaning.changed == {"simplified": 2}
 
 
+def test_extra_poems_are_trained_on_and_leave_the_split_as_it_is(tmp_path: Path) -> None:
+    main, more = tmp_path / "main.txt", tmp_path / "more.txt"
+    verses = [f"山中第{chr(0x4E00 + i)}日，月上第{chr(0x5E00 + i)}峰。" for i in range(60)]
+    main.write_text("\n".join(verses), encoding="utf-8")
+    alone = load_corpus([main])
+    held_out = alone.splits["test"][0]
+    new = "雨过春山绿，云开夜月明。"
+    near = f"{held_out.lines[0]}，云开夜月明。"
+    more.write_text("\n".join([new, near, verses[0], new]), encoding="utf-8")
+    both = load_corpus([main], [more])
+    assert both.splits == alone.splits
+    assert both.fingerprint == alone.fingerprint
+    assert [poem.text for poem in both.extra] == [new]
+    assert both.training_poems == [*alone.splits["train"], Poem(new)]
+    assert both.extra_cleaning.dropped == {"duplicate": 2, "near_held_out": 1}
+    report = corpus_report(both, min_count=1, max_tokens=64)
+    assert report["extra"] == {
+        "read": 4,
+        "kept": 1,
+        "dropped": {"duplicate": 2, "near_held_out": 1},
+        "leaked_lines_rate": 0.0,
+    }
+    assert "extra" not in corpus_report(alone, min_count=1, max_tokens=64)
+
+
 @pytest.fixture(scope="module")
 def tang(real_corpus: Path) -> Corpus:
     return load_corpus([real_corpus])

@@ -350,3 +350,11 @@ def test_resume_of_a_run_that_is_not_there() -> None:
     with pytest.raises(UsageError) as caught:
         planned(None, resume=True)
     assert "spring" in caught.value.why
+
+
+def test_extra_poems_are_told_and_saved_so_that_they_are_found_from_elsewhere() -> None:
+    verses("more.txt", "雨过春山绿，云开夜月明。\n")
+    result = planned("tiny", "data.extra=[more.txt]")
+    assert result.plan.config.data.extra == [str(Path.cwd() / "more.txt")]
+    assert [poem.text for poem in result.plan.corpus.extra] == ["雨过春山绿，云开夜月明。"]
+    assert any("and 1 more to train on" in line for line in result.told)
