@@ -30,7 +30,7 @@ def write_samples(
     """Write each poem as it is finished, with a progress bar where the poems go past the terminal."""
     with (
         nullcontext(sys.stdout) if output is None else growing_file(output, tell) as stream,
-        tqdm(total=total, unit=" poems", disable=stream.isatty() or None) as bar,
+        tqdm(total=total, unit=" poems", leave=False, disable=stream.isatty() or None) as bar,
     ):
         num_cut = 0
         for number, sample in enumerate(samples):
