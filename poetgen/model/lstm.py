@@ -84,10 +84,6 @@ class PoemLSTM(nn.Module):
                     weights.hidden_bias[self.hidden_size : 2 * self.hidden_size] = 0.0
 
     @property
-    def vocab_size(self) -> int:
-        return self.embedding.shape[0]
-
-    @property
     def device(self) -> torch.device:
         return self.embedding.device
 
