@@ -24,7 +24,7 @@ def bounded(command: Callable[P, None]) -> Callable[P, None]:
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        signal.signal(signal.SIGTERM, _terminate)
+        before = signal.signal(signal.SIGTERM, _terminate)
         for stream in (sys.stdout, sys.stderr):
             # A terminal of another encoding shows \u5e8a rather than crash.
             if hasattr(stream, "reconfigure"):
@@ -47,6 +47,8 @@ def bounded(command: Callable[P, None]) -> Callable[P, None]:
             _abandon_stdout()
             tell("poetgen: the disk is full\n  → Free some space and run the command again.")
             raise SystemExit(1) from error
+        finally:
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: not Python's to know
 
     return run
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from poetgen.cli.boundary import tell
-from poetgen.cli.options import SplitName
+from poetgen.data.split import Split
 from poetgen.errors import UsageError
 
 
@@ -28,7 +28,7 @@ def evaluate(
         ),
     ] = None,
     split: Annotated[
-        SplitName | None, typer.Option(help="Which part of the corpus. Default: test.")
+        Split | None, typer.Option(help="Which part of the corpus. Default: test.")
     ] = None,
     poems: Annotated[
         Path | None,
@@ -61,8 +61,7 @@ def evaluate(
     else:
         known = (found for choice in choices if (found := _corpus_of_run(choice.path)))
         paths = corpus_paths(corpus or next(known, []))
-        part = split or SplitName.test
-        on = split_set(load_corpus(paths), ", ".join(map(str, paths)), part.value)
+        on = split_set(load_corpus(paths), ", ".join(map(str, paths)), split or "test")
         for model in stored:
             if model.corpus != on.corpus:
                 tell(
@@ -79,12 +78,12 @@ def evaluate(
 def _corpus_of_run(model: Path) -> list[Path]:
     """The corpus that the run folder around a model file names, if it is still there."""
     from poetgen.config import load_config
-    from poetgen.data.corpus import STARTER
+    from poetgen.data.corpus import corpus_paths
 
     beside = model.with_name("config.yaml")
     places = load_config(str(beside)).data.corpus if beside.is_file() else []
-    paths = [Path(place) for place in places]
-    return paths if all(path.exists() or path == Path(STARTER) for path in paths) else []
+    paths = corpus_paths([Path(place) for place in places]) if places else []
+    return paths if all(path.exists() for path in paths) else []
 
 
 def _print_table(report: dict[str, Any]) -> None:

@@ -15,11 +15,3 @@ class OutputFormat(StrEnum):
 
     text = "text"
     jsonl = "jsonl"
-
-
-class SplitName(StrEnum):
-    """The parts of a corpus."""
-
-    train = "train"
-    valid = "valid"
-    test = "test"

@@ -2,8 +2,6 @@
 
 import json
 import math
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,13 +21,10 @@ VERSE = "山云归去晚，溪月照人来。"
 @pytest.fixture(autouse=True)
 def _in_a_folder_with_a_model(
     model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("POETGEN_CHECKPOINT", model_file.name)
     trained_on("starter")
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 def trained_on(corpus: str) -> None:

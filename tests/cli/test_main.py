@@ -5,7 +5,6 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,13 +23,6 @@ COMMANDS = {
     ("corpus", "fetch"): "poetgen corpus fetch",
     ("corpus", "report"): "poetgen corpus report",
 }
-
-
-@pytest.fixture(autouse=True)
-def _signal_handlers_as_before() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 def test_version_is_the_packages() -> None:
@@ -109,3 +101,10 @@ def test_a_wrong_call_is_answered_before_torch_is_imported(tmp_path: Path) -> No
     assert (done.returncode, done.stdout) == (2, "")
     assert "poetgen: temperature is -1.0" in done.stderr
     assert not re.search(r"\| +torch\b", done.stderr)
+
+
+def test_a_command_leaves_the_signal_handlers_as_they_were() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    for arguments in (["scan", "山。"], ["scan", "，"]):
+        runner.invoke(app, arguments)
+        assert signal.getsignal(signal.SIGTERM) is before

@@ -41,12 +41,9 @@ KEYS = [
 @pytest.fixture(autouse=True)
 def _in_a_folder_with_a_model(
     model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("POETGEN_CHECKPOINT", model_file.name)
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 def sample(*arguments: str, stdin: str | bytes | None = None) -> Result:

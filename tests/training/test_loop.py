@@ -265,19 +265,8 @@ def test_step_in_bf16_keeps_weights_and_loss_in_fp32() -> None:
     assert {parameter.dtype for parameter in work.model.parameters()} == {torch.float32}
 
 
-def run_fit(
-    path: Path, chosen: Config, monkeypatch: pytest.MonkeyPatch, validations: Sequence[float]
-) -> tuple[Progress, RunFolder, list[dict[str, torch.Tensor]]]:
-    """`fit` with the validations given, one an epoch; and the weights after each epoch."""
-    weights = []
-    results = iter(validations)
-
-    def scripted(model: PoemLSTM, poems: list[Poem], vocab: Vocabulary) -> list[Likelihood]:
-        assert (poems, vocab) == (VALID, VOCAB)
-        weights.append({name: w.detach().clone() for name, w in model.state_dict().items()})
-        return [Likelihood(1, 1, 0, 1, next(results))]
-
-    monkeypatch.setattr(loop, "score", scripted)
+def fit_in(path: Path, chosen: Config) -> tuple[Progress, RunFolder]:
+    """`fit` of a fresh model in the run folder `path`."""
     torch.manual_seed(1)
     model = new_model(chosen, VOCAB)
     work = Trainer(model, new_optimiser(model, chosen.train), chosen.train, Progress())
@@ -292,6 +281,23 @@ def run_fit(
         data_fingerprint="da7a",
         folder=folder,
     )
+    return progress, folder
+
+
+def run_fit(
+    path: Path, chosen: Config, monkeypatch: pytest.MonkeyPatch, validations: Sequence[float]
+) -> tuple[Progress, RunFolder, list[dict[str, torch.Tensor]]]:
+    """`fit` with the validations given, one an epoch; and the weights after each epoch."""
+    weights = []
+    results = iter(validations)
+
+    def scripted(model: PoemLSTM, poems: list[Poem], vocab: Vocabulary) -> list[Likelihood]:
+        assert (poems, vocab) == (VALID, VOCAB)
+        weights.append({name: w.detach().clone() for name, w in model.state_dict().items()})
+        return [Likelihood(1, 1, 0, 1, next(results))]
+
+    monkeypatch.setattr(loop, "score", scripted)
+    progress, folder = fit_in(path, chosen)
     return progress, folder, weights
 
 
@@ -337,20 +343,7 @@ def test_early_stop(
 
 def test_validation_is_the_likelihood_of_the_validation_poems(tmp_path: Path) -> None:
     chosen = config(epochs=1)
-    torch.manual_seed(1)
-    model = new_model(chosen, VOCAB)
-    work = Trainer(model, new_optimiser(model, chosen.train), chosen.train, Progress())
-    folder = RunFolder(tmp_path)
-    progress = fit(
-        work,
-        sequences=sequences(10),
-        valid=VALID,
-        vocab=VOCAB,
-        config=chosen,
-        corpus="c",
-        data_fingerprint="d",
-        folder=folder,
-    )
+    progress, folder = fit_in(tmp_path, chosen)
     expected = total(score(load_model(folder.best).model, VALID, VOCAB)).nats_per_token
     assert progress.best_nats_per_token == pytest.approx(expected, rel=1e-6)
 
