@@ -99,7 +99,9 @@ class PoetModel:
         prepared = self.prompt(prompt)
         for warning in prepared.warnings:
             warnings.warn(warning, stacklevel=3)  # at the line that called sample or stream
-        return Request(new_seed() if seed is None else seed, 0, prepared, check_settings(settings))
+        return Request(
+            new_seed() if seed is None else seed, 0, prepared, settings=check_settings(settings)
+        )
 
     def stream_request(self, request: Request) -> Iterator[str]:
         """The characters of one request's poem, the prompt first."""

@@ -15,9 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from poetgen.errors import ConfigError
 
 Cell = Literal["lstm", "gru", "rnn"]
+EmbeddingInit = Literal["uniform", "relations"]
 Precision = Literal["auto", "fp32", "bf16"]
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -46,6 +48,26 @@ class DataConfig(_Section):
     """Training poems of more tokens are cut at a sentence end; 16 or more."""
 
 
+class ConditionsConfig(_Section):
+    """What the model is told of a poem before it begins, each for a share of the training poems.
+
+    Whatever is told to some, and not to all, it can later be told or not.
+    """
+
+    form: Share = 0.0
+    """Of poems that are given their form, from 0 (the model learns of no form) to 1."""
+    author: Share = 0.0
+    """Of poems that are given their author, from 0 to 1."""
+    title: Share = 0.0
+    """Of poems that are given their title, from 0 to 1."""
+    author_min_poems: Count = 50
+    """Training poems that earn an author a symbol, 1 or more."""
+
+    @property
+    def any(self) -> bool:
+        return bool(self.form or self.author or self.title)
+
+
 class ModelConfig(_Section):
     """The shape of the network."""
 
@@ -59,6 +81,10 @@ class ModelConfig(_Section):
     """Recurrent layers, one on the other, 1 to 64."""
     tied: bool = True
     """Whether the output projection is the embedding itself."""
+    embedding_init: EmbeddingInit = "uniform"
+    """uniform (chance), or relations: by the company that characters keep in the training text."""
+    embedding_std: Positive = 0.058
+    """Standard deviation of the first embeddings, above 0."""
     input_dropout: Rate = 0.3
     """Of the embedded characters, from 0 (none) to below 1."""
     layer_dropout: Rate = 0.3
@@ -76,6 +102,8 @@ class ModelConfig(_Section):
 class TrainConfig(_Section):
     """How the network learns."""
 
+    init: str = ""
+    """A model to start from (a file, a run folder, a run's name); empty: from chance."""
     epochs: Count = 8
     """Passes over the training text, 1 or more."""
     batch_tokens: Annotated[int, Field(ge=16)] = 8192
@@ -88,7 +116,7 @@ class TrainConfig(_Section):
     """AdamW's, on matrices only; 0 or more."""
     warmup_steps: WholeNumber = 200
     """Steps in which the learning rate rises from 0; 0 or more."""
-    final_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
+    final_rate: Share = 0.0
     """What the cosine ends at, as a share of learning_rate, from 0 to 1 (a constant rate)."""
     clip_norm: NotNegative = 1.0
     """Largest norm of the whole gradient; 0: no limit."""
@@ -109,6 +137,7 @@ class Config(_Section):
     """All of it."""
 
     data: DataConfig = DataConfig()
+    conditions: ConditionsConfig = ConditionsConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
 
@@ -232,7 +261,7 @@ def _read_yaml(source: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(
             f"{path} holds {type(content).__name__}, not sections",
-            "Expected sections data:, model: and train: with keys below them.",
+            "Expected sections data:, conditions:, model: and train: with keys below them.",
         )
     return content
 

@@ -1,5 +1,6 @@
 """`poetgen.config`: defaults < file < --set, and every fault told at once."""
 
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from poetgen.config import Config, build_config, changes, config_names, load_con
 from poetgen.errors import ConfigError
 
 CONFIGS = Path(__file__).parent.parent / "configs"
+COMMANDS = {"finetune": "poetgen train --init MODEL --corpus my-poems.txt"}
+"""Of those that no --config names."""
 
 
 def yaml_file(tmp_path: Path, text: str) -> str:
@@ -41,11 +44,13 @@ def faults(error: ConfigError) -> list[str]:
 
 def test_every_configuration_loads_and_opens_with_its_command() -> None:
     files = sorted(CONFIGS.glob("*.yaml"))
-    assert {file.stem for file in files} >= {"tiny", "base", "large", "gru", "rnn"}
+    assert {file.stem for file in files} >= {"tiny", "base", "large", "gru", "rnn", "finetune"}
     assert config_names() == [file.stem for file in files]
     for file in files:
-        first_line = file.read_text(encoding="utf-8").splitlines()[0]
-        assert first_line == f"# poetgen train --config {file.stem}"
+        lines = file.read_text(encoding="utf-8").splitlines()
+        *_, last = takewhile(lambda line: line.startswith("# poetgen "), lines)
+        command = COMMANDS.get(file.stem, f"poetgen train --config {file.stem}")
+        assert f"{last} ".startswith(f"# {command} ")
         assert load_config(file.stem) == load_config(str(file))
 
 
@@ -152,6 +157,11 @@ FAULTS = [
     ),
     ("model", "output_dropout", ".nan", "model.output_dropout = nan", ""),
     ("model", "num_layers", "0", "model.num_layers = 0", "greater than or equal to 1"),
+    ("conditions", "form", "1.1", "conditions.form = 1.1", "less than or equal to 1"),
+    ("conditions", "author", "-0.1", "conditions.author = -0.1", "greater than or equal to 0"),
+    ("conditions", "title", "true", "conditions.title = True", "number"),
+    ("conditions", "author_min_poems", "0", "conditions.author_min_poems = 0", "equal to 1"),
+    ("train", "init", "3", "train.init = 3", "string"),
     ("data", "corpus", "tang", "data.corpus = 'tang'", "list"),
     ("data", "corpus", "[3]", "data.corpus.0 = 3", "string"),
     ("data", "max_tokens", "15", "data.max_tokens = 15", "greater than or equal to 16"),
@@ -185,7 +195,7 @@ def test_a_bad_value_is_told_with_its_path_and_what_was_expected(
         ("model.hiden_size", "did you mean 'hidden_size'?"),
         ("train.zzz", "epochs, batch_tokens, learning_rate"),
         ("trian.epochs", "did you mean 'train'?"),
-        ("zzz.epochs", "data, model, train"),
+        ("zzz.epochs", "data, conditions, model, train"),
         ("train.output_dropout", "model.output_dropout'?"),
     ],
 )
@@ -199,9 +209,20 @@ def test_an_unknown_key_is_told_with_the_nearest_known_one(
     else:
         error = refusal("base", f"{key}=3")
     (fault,) = faults(error)
-    unknown = section if section not in ("data", "model", "train") else key
+    unknown = section if section not in ("data", "conditions", "model", "train") else key
     assert fault.startswith(f"unknown key '{unknown}'")
     assert hint in fault
+
+
+@pytest.mark.parametrize(
+    ("rates", "expected"),
+    [({}, False), ({"form": 0.1}, True), ({"author": 1}, True), ({"title": 0.5}, True)],
+    ids=str,
+)
+def test_conditions_are_on_when_any_of_them_is_given_to_a_poem(
+    rates: dict[str, float], expected: bool
+) -> None:
+    assert build_config({"conditions": rates}).conditions.any is expected
 
 
 def test_all_faults_of_file_and_overrides_are_told_at_once(tmp_path: Path) -> None:
@@ -324,7 +345,7 @@ def test_changes_names_each_knob_that_differs() -> None:
     assert list(changes(old, old)) == []
 
 
-@pytest.mark.parametrize("name", ["tiny", "base", "large", "gru", "rnn"])
+@pytest.mark.parametrize("name", ["tiny", "base", "large", "gru", "rnn", "finetune"])
 def test_a_saved_configuration_is_read_back(tmp_path: Path, name: str) -> None:
     config = load_config(name, ["train.learning_rate=1e-5", "train.save_every=.inf"])
     assert load_config(yaml_file(tmp_path, config.to_yaml())) == config

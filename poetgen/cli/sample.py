@@ -108,8 +108,8 @@ def sample(
     for warning in prepared.warnings:
         tell(f"warning: {warning}")
     if stream or (stream is None and streamable and sys.stdout.isatty()):
-        stream_poem(model.stream_request(Request(seed, 0, prepared, settings)), script)
+        stream_poem(model.stream_request(Request(seed, 0, prepared, settings=settings)), script)
         return
-    requests = (Request(seed, index, prepared, settings) for index in range(num))
+    requests = (Request(seed, index, prepared, settings=settings) for index in range(num))
     samples = model.generate(requests, batch_size=batch_size)
     write(samples, output_format=output_format or OutputFormat.text, total=num)

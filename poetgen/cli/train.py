@@ -33,6 +33,14 @@ def train(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Begin a run of that name anew, deleting the old one.")
     ] = False,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Start from this model (a file, a run folder, a run's name), its vocabulary extended; "
+            "the default of --config is then finetune.",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Train a model.
@@ -45,7 +53,14 @@ def train(
 
     target = choose_device(device)  # before anything is fetched
     plan = plan_run(
-        config, overrides or [], corpus or [], run=run, resume=resume, fresh=fresh, tell=tell
+        config,
+        overrides or [],
+        corpus or [],
+        run=run,
+        resume=resume,
+        fresh=fresh,
+        init=init,
+        tell=tell,
     )
     result = train_run(
         plan.config,

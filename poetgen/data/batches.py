@@ -10,21 +10,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from poetgen.data.corpus import cut
-from poetgen.data.poem import Poem
-from poetgen.data.vocab import PAD, Vocabulary
+from poetgen.data.vocab import BOS, PAD
 
 # The common forms fill theirs exactly: 五绝 has 25 tokens (24 and the end), 七绝 33, 五律 49, 七律 65,
-# and five-character poems of 12, 16, 20 and 28 lines 73, 97, 121 and 169.  The CPU's LSTM kernel is
-# prepared anew for each shape, so there are few.
-_BUCKETS = (25, 33, 49, 65, 73, 97, 121, 169, 256)
+# and five-character poems of 12, 16, 20 and 28 lines 73, 97, 121 and 169; with form and author before
+# them two more.  The rest is for titles.  The CPU's LSTM kernel is prepared anew for each shape, so
+# there are few.
+_BUCKETS = (25, 27, 33, 35, 41, 49, 51, 58, 65, 67, 73, 82, 97, 108, 121, 137, 169, 200, 256, 288)
 
 
 @dataclass(frozen=True)
 class Batch:
     """Poems of similar length side by side; `targets_BT` is `tokens_BT` one place on.
 
-    Where a row is past its end, or stands empty, both hold `PAD`: those places count for nothing.
+    Where a row is past its end, or stands empty, both hold `PAD`; up to `<bos>`, which conditions may
+    precede, the targets do.  A place whose target is `PAD` counts for nothing.
     """
 
     tokens_BT: Tensor
@@ -32,18 +32,6 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         return Batch(self.tokens_BT.to(device), self.targets_BT.to(device))
-
-
-def encode_for_training(
-    poems: Sequence[Poem], vocab: Vocabulary, max_tokens: int
-) -> list[list[int]]:
-    """`<bos> text <eos>` per poem as ids.  A poem that is cut has no `<eos>`: it goes on."""
-    sequences = []
-    for poem in poems:
-        text, was_cut = cut(poem.text, max_tokens)
-        ids = vocab.encode_poem(text)
-        sequences.append(ids[:-1] if was_cut else ids)
-    return sequences
 
 
 def training_batches(
@@ -109,9 +97,11 @@ def _padded(length: int) -> int:
 
 
 def _collate(sequences: Sequence[Sequence[int]], length: int, rows: int) -> Batch:
-    places = torch.full((rows, length + 1), PAD, dtype=torch.long)
+    tokens_BT = torch.full((rows, length), PAD, dtype=torch.long)
+    targets_BT = torch.full((rows, length), PAD, dtype=torch.long)
     for row, ids in enumerate(sequences):
-        places[row, : len(ids)] = torch.tensor(ids)
-    targets_BT = places[:, 1:].contiguous()
-    tokens_BT = places[:, :-1].masked_fill(targets_BT == PAD, PAD)
-    return Batch(tokens_BT.contiguous(), targets_BT)
+        places = torch.tensor(ids)
+        start, end = ids.index(BOS), len(ids) - 1
+        tokens_BT[row, :end] = places[:-1]
+        targets_BT[row, start:end] = places[start + 1 :]
+    return Batch(tokens_BT, targets_BT)

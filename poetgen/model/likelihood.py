@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from poetgen.data.batches import Batch, ordered_batches
+from poetgen.data.conditions import NO_CONDITIONS, Conditions, encode_conditions
 from poetgen.data.poem import Poem, is_hanzi
 from poetgen.data.vocab import PAD, UNK, Vocabulary
 from poetgen.model.lstm import PoemLSTM
@@ -76,10 +77,20 @@ def unknown_surcharge(vocab: Vocabulary) -> float:
 
 @torch.inference_mode()
 def score(
-    model: PoemLSTM, poems: Sequence[Poem], vocab: Vocabulary, *, batch_tokens: int = 4096
+    model: PoemLSTM,
+    poems: Sequence[Poem],
+    vocab: Vocabulary,
+    *,
+    given: Sequence[Conditions] = (),
+    batch_tokens: int = 4096,
 ) -> list[Likelihood]:
-    """The likelihood of each poem, in order, whole and in fp32, whatever mode the model is in."""
-    sequences = [vocab.encode_poem(poem.text) for poem in poems]
+    """The likelihood of each poem, in order, whole and in fp32, whatever mode the model is in.
+
+    `given` holds what the model is told of each poem; left out, it is told nothing.
+    """
+    texts = [vocab.encode_poem(poem.text) for poem in poems]
+    told = [encode_conditions(one, vocab) for one in given or [NO_CONDITIONS] * len(poems)]
+    sequences = [before + ids for before, ids in zip(told, texts, strict=True)]
     surcharge = unknown_surcharge(vocab)
     scores: dict[int, Likelihood] = {}
     was_training = model.training
@@ -89,9 +100,9 @@ def score(
         with _exact_fp32(model.device):
             nats_N = token_nats(model, batch.to(model.device)).cpu().double()
         nats_N += surcharge * (batch.targets_BT[batch.targets_BT != PAD] == UNK)
-        lengths = [len(sequences[i]) - 1 for i in members]
+        lengths = [len(texts[i]) - 1 for i in members]
         for index, nats in zip(members, torch.split(nats_N, lengths), strict=True):
-            ids, text = sequences[index], poems[index].text
+            ids, text = texts[index], poems[index].text
             scores[index] = Likelihood(
                 poems=1,
                 tokens=len(ids) - 1,

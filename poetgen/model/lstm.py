@@ -46,6 +46,7 @@ class PoemLSTM(nn.Module):
         hidden_size: int = 640,
         num_layers: int = 2,
         tied: bool = True,
+        embedding_std: float = 0.058,
         input_dropout: float = 0.0,
         layer_dropout: float = 0.0,
         output_dropout: float = 0.0,
@@ -70,10 +71,11 @@ class PoemLSTM(nn.Module):
         self.projection = nn.Linear(hidden_size, embedding_size) if tied else None
         self.output = None if tied else nn.Parameter(torch.empty(vocab_size, hidden_size))
         self.output_bias = nn.Parameter(torch.zeros(vocab_size))
-        self._initialise()
+        self._initialise(embedding_std)
 
-    def _initialise(self) -> None:
-        nn.init.uniform_(self.embedding, -0.1, 0.1)
+    def _initialise(self, embedding_std: float) -> None:
+        limit = embedding_std * 3**0.5  # where a uniform distribution of that deviation ends
+        nn.init.uniform_(self.embedding, -limit, limit)
         if self.output is not None:
             nn.init.uniform_(self.output, -0.1, 0.1)
         if self.cell == "lstm":

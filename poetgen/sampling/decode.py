@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
+from poetgen.data.conditions import encode_conditions
 from poetgen.data.poem import Poem, is_hanzi
 from poetgen.data.vocab import BOS, EOS, PAD, UNK, Vocabulary
 from poetgen.model.likelihood import Likelihood, unknown_surcharge
@@ -28,9 +29,6 @@ from poetgen.sampling.filters import (
     probabilities,
 )
 from poetgen.sampling.request import Request, Settings
-
-_NEVER = (PAD, BOS, UNK)
-"""Ids that no poem may hold."""
 
 _ROW_BLOCK = 8
 # A matrix product gives a row the same bits wherever it stands, if the number of rows is a multiple
@@ -80,39 +78,44 @@ def generate_steps(
 
     A poem ends with `EOS`, or after its prompt and `max_tokens` more without one.
     """
-    prompts = [vocab.encode(request.prompt.text) for request in requests]
+    forced = [_forced(request, vocab) for request in requests]
+    starts = [ids.index(BOS) for ids in forced]
     streams = [random.Random(f"{request.seed}:{request.index}") for request in requests]
     rows = list(range(len(requests)))  # the requests still being written, in the state's first rows
     state = model.zero_state(_filled_up(len(rows)))
-    tokens = [BOS] * len(rows)
-    place = 0
+    tokens = [ids[0] for ids in forced]
+    place = 0  # of `tokens` in each row
     while rows:
         idle = [PAD] * (_filled_up(len(rows)) - len(rows))
         logits_BV, state = model.step(torch.tensor(tokens + idle, device=model.device), state)
         # Choosing is done on the CPU: not every accelerator has float64.
         logits_BV = logits_BV[: len(rows)].cpu()
-        given = [prompts[row][place] if place < len(prompts[row]) else None for row in rows]
+        given = [forced[row][place + 1] if place + 1 < len(forced[row]) else None for row in rows]
         drawing = [r for r, token in enumerate(given) if token is None]
         drawn = _draw(
             logits_BV[drawing],
             [requests[rows[r]].settings for r in drawing],
             [streams[rows[r]].random() for r in drawing],
-            first=place == 0,
+            never=vocab.not_text,
+            first=[place == starts[rows[r]] for r in drawing],
         )
         fresh = iter(drawn)
         tokens = [next(fresh) if token is None else token for token in given]
         nats = -log_softmax(logits_BV.double(), dim=-1).gather(1, torch.tensor(tokens)[:, None])
-        place += 1
-        yield [
+        column = [
             Choice(row, token, row_nats, in_prompt=token_given is not None)
             for row, token, row_nats, token_given in zip(
                 rows, tokens, nats[:, 0].tolist(), given, strict=True
             )
+            if place >= starts[row]  # before, the model reads its conditions
         ]
+        if column:
+            yield column
+        place += 1
         going_on = [
             r
             for r, token in enumerate(tokens)
-            if token != EOS and place < len(prompts[rows[r]]) + max_tokens
+            if token != EOS and place < len(forced[rows[r]]) - 1 + max_tokens
         ]
         if len(going_on) < len(rows):
             rows = [rows[r] for r in going_on]
@@ -139,14 +142,29 @@ def generate(
             yield _finish(request, own, vocab)
 
 
+def _forced(request: Request, vocab: Vocabulary) -> list[int]:
+    """What the model is given to read: conditions, `<bos>`, prompt."""
+    conditions = encode_conditions(request.conditions, vocab)
+    return [*conditions, BOS, *vocab.encode(request.prompt.text)]
+
+
 def _draw(
-    logits_BV: Tensor, settings: Sequence[Settings], uniforms: Sequence[float], *, first: bool
+    logits_BV: Tensor,
+    settings: Sequence[Settings],
+    uniforms: Sequence[float],
+    *,
+    never: Sequence[int],
+    first: Sequence[bool],
 ) -> list[int]:
-    """An id per row, by the row's settings and its number from [0, 1)."""
+    """An id per row, by the row's settings and its number from [0, 1).
+
+    `never` may not be drawn at all, the end not by a row that is at its `first` place: an empty poem
+    is none.
+    """
     if not settings:
         return []
-    # An empty poem is none, so the first step cannot be the end.
-    logits_BV = logits_BV.index_fill(1, torch.tensor(_NEVER + ((EOS,) if first else ())), -math.inf)
+    logits_BV = logits_BV.index_fill(1, torch.tensor(never), -math.inf)
+    logits_BV[torch.tensor(first), EOS] = -math.inf
     probs_BV = probabilities(logits_BV, _column([s.temperature for s in settings]))
     num_ids = logits_BV.shape[-1]
     top_k_B = torch.tensor([min(s.top_k, num_ids) for s in settings])

@@ -71,7 +71,7 @@ class Job:
     def _request(self, line: str) -> Request:
         """A line of text is a prompt; a JSON object may set any sampling option beside it."""
         if not line.startswith("{"):
-            return Request(self.seed, 0, self.prepare(line), self.settings)
+            return Request(self.seed, 0, self.prepare(line), settings=self.settings)
         try:
             values = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -83,7 +83,9 @@ class Job:
             _check_number(key, value)
         seed = values.pop("seed", self.seed)
         settings = check_settings(replace(self.settings, **values))
-        return Request(seed, 0, Prompt() if prompt is None else self.prepare(prompt), settings)
+        return Request(
+            seed, 0, Prompt() if prompt is None else self.prepare(prompt), settings=settings
+        )
 
 
 def open_lines(path: Path) -> Iterator[bytes]:

@@ -2,7 +2,9 @@
 
 import random
 from dataclasses import dataclass
+from typing import Literal
 
+from poetgen.data.conditions import NO_CONDITIONS, Conditions
 from poetgen.errors import UsageError
 from poetgen.sampling.prompt import NO_PROMPT, Prompt
 
@@ -19,6 +21,32 @@ class Settings:
     """Choose among the fewest that together have this probability; 1: no limit."""
     min_p: float = 0.0
     """Choose among those at least this share as likely as the likeliest; 0: no limit."""
+    particles: int = 1
+    """Continuations of a poem written side by side under constraints, of which one is drawn."""
+    best_of: int = 1
+    """Poems written for one kept: the likeliest per token."""
+    allow_copies: bool = False
+    """Whether a line may stand word for word in the training text."""
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """What must stand where, whatever the model would rather; nothing by default."""
+
+    form: str = ""
+    """五绝, 七绝, 五律 or 七律: exact lines and marks, and the end where the form ends."""
+    rhyme: bool = False
+    """Even lines end in one rhyme group, no character twice; level in the four forms."""
+    rhyme_group: str = ""
+    """That group, such as 东; implies `rhyme`.  Empty: the model's own first rhyme chooses."""
+    tones: bool = False
+    """Lines keep the tone templates of the form, with 对 and 粘, without 孤平 and 三平尾."""
+    acrostic: str = ""
+    """Characters that the lines begin (or end) with, in order."""
+    acrostic_at: Literal["start", "end"] = "start"
+
+
+NO_CONSTRAINTS = Constraints()
 
 
 @dataclass(frozen=True)
@@ -28,7 +56,9 @@ class Request:
     seed: int
     index: int = 0
     prompt: Prompt = NO_PROMPT
+    conditions: Conditions = NO_CONDITIONS
     settings: Settings = Settings()
+    constraints: Constraints = NO_CONSTRAINTS
 
 
 def new_seed() -> int:

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from poetgen.data.lines import LineSet
+from poetgen.data.vocab import Vocabulary
 from poetgen.errors import ModelFileError
 from poetgen.files import write_whole
 from poetgen.model.lstm import PoemLSTM
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass
@@ -57,6 +60,8 @@ def save_training_state(
     model: PoemLSTM,
     optimiser: torch.optim.Optimizer,
     progress: Progress,
+    vocab: Vocabulary,
+    lines: Sequence[LineSet],
     data_fingerprint: str,
     averages: dict[str, Tensor],
 ) -> None:
@@ -71,6 +76,8 @@ def save_training_state(
         "averages": averages,
         "optimiser": optimiser.state_dict(),
         "progress": asdict(progress),
+        "vocabulary": list(vocab.symbols),
+        "lines": [(torch.from_numpy(s.bits), s.num_hashes, s.num_lines) for s in lines],
         "data_fingerprint": data_fingerprint,
         "random_states": {"cpu": torch.get_rng_state()},
     }
@@ -89,36 +96,66 @@ def _save(state: dict[str, Any], part: Path) -> None:
         raise OSError(str(error)) from error
 
 
-def load_training_state(
-    path: Path,
+@dataclass(frozen=True)
+class TrainingState:
+    """What `last.pt` holds, read but not yet put in place."""
+
+    path: Path
+    content: dict[str, Any]
+    vocab: Vocabulary
+    """That of the run, which may have begun with another model's."""
+    lines: tuple[LineSet, ...]
+    """Of all the text that went into the model."""
+
+
+def read_training_state(path: Path) -> TrainingState:
+    """The state in `path`.
+
+    Raises:
+        ModelFileError: missing, damaged or of another version.
+    """
+    content = _read(path)
+    try:
+        vocab = Vocabulary(tuple(content["vocabulary"]))
+        lines = tuple(
+            LineSet(bits.numpy(), num_hashes, num_lines)
+            for bits, num_hashes, num_lines in content["lines"]
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, f"its vocabulary or lines: {error}") from error
+    return TrainingState(path, content, vocab, lines)
+
+
+def restore(
+    state: TrainingState,
     model: PoemLSTM,
     optimiser: torch.optim.Optimizer,
     data_fingerprint: str,
     averages: dict[str, Tensor],
 ) -> Progress:
-    """Put the state in `path` into `model`, `optimiser`, `averages` and the random generators.
+    """Put `state` into `model`, `optimiser`, `averages` and the random generators.
 
     Raises:
-        ModelFileError: missing, damaged, of another version, of another shape or another corpus.
+        ModelFileError: damaged, of another shape or another corpus.
     """
-    state = _read(path)
-    if state["data_fingerprint"] != data_fingerprint:
+    path, content = state.path, state.content
+    if content["data_fingerprint"] != data_fingerprint:
         raise ModelFileError(
             f"{path} was trained on another corpus, or on its poems in another order",
             "Resume with the corpus of the run, or begin a new run with --run NAME.",
         )
     try:
-        model.load_state_dict(state["model"])
+        model.load_state_dict(content["model"])
         # The state's own settings would undo what the command line changed for this resume.
         settings = [_settings(group) for group in optimiser.param_groups]
-        optimiser.load_state_dict(state["optimiser"])
+        optimiser.load_state_dict(content["optimiser"])
         for group, setting in zip(optimiser.param_groups, settings, strict=True):
             group.update(setting)
-        progress = Progress(**state["progress"])
+        progress = Progress(**content["progress"])
         for name, average in averages.items():
-            average.copy_(state["averages"][name])
+            average.copy_(content["averages"][name])
         # A state of another kind of device is of no use here: dropout then goes on another way.
-        random_states = state["random_states"]
+        random_states = content["random_states"]
         torch.set_rng_state(random_states["cpu"])
         if model.device.type == "cuda" and "cuda" in random_states:
             torch.cuda.set_rng_state(random_states["cuda"], model.device)

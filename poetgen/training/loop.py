@@ -16,7 +16,9 @@ from torch import nn
 
 from poetgen.config import Config, TrainConfig
 from poetgen.data.batches import num_batches, training_batches
+from poetgen.data.lines import LineSet
 from poetgen.data.poem import Poem
+from poetgen.data.training_text import TrainingText
 from poetgen.data.vocab import Vocabulary
 from poetgen.errors import PoetgenError
 from poetgen.model.likelihood import score, token_nats, total
@@ -101,14 +103,25 @@ def uses_bf16(device: torch.device, precision: str) -> bool:
     return False
 
 
-def train_steps(trainer: Trainer, sequences: Sequence[Sequence[int]]) -> Iterator[StepReport]:
-    """Train to the end of the current epoch, from wherever `trainer.progress` stands.
+def count_steps(text: TrainingText, config: TrainConfig) -> int:
+    """The steps of a whole run: what the learning rate's schedule is laid over."""
+    return sum(
+        num_batches(text.epoch(number), batch_tokens=config.batch_tokens)
+        for number in range(config.epochs)
+    )
+
+
+def train_steps(
+    trainer: Trainer, sequences: Sequence[Sequence[int]], total_steps: int
+) -> Iterator[StepReport]:
+    """Train on `sequences` to the end of the current epoch, from wherever `trainer.progress` stands.
+
+    `total_steps` of the whole run decide the learning rate.
 
     Raises:
         PoetgenError: the gradient is not finite; the step was not taken.
     """
     config, progress, model = trainer.config, trainer.progress, trainer.model
-    total_steps = config.epochs * num_batches(sequences, batch_tokens=config.batch_tokens)
     batches = training_batches(
         sequences,
         batch_tokens=config.batch_tokens,
@@ -142,25 +155,24 @@ def train_steps(trainer: Trainer, sequences: Sequence[Sequence[int]]) -> Iterato
 def fit(
     trainer: Trainer,
     *,
-    sequences: Sequence[Sequence[int]],
+    text: TrainingText,
     valid: Sequence[Poem],
     vocab: Vocabulary,
     config: Config,
     corpus: str,
-    data_fingerprint: str,
+    lines: Sequence[LineSet],
     folder: RunFolder,
 ) -> Progress:
     """Train until the last epoch or an early stop, keeping `folder` ready for a resume at any time.
 
-    `corpus` names the corpus in the model file, `data_fingerprint` the ordered training ids in the
-    training state.
+    `corpus` names the corpus and `lines` are its training lines, both for the model file.
 
     Raises:
         Interrupted: on SIGINT or SIGTERM, after the training state was saved.
         OutputError: the run folder cannot be written.
     """
     progress = trainer.progress
-    steps_per_epoch = num_batches(sequences, batch_tokens=config.train.batch_tokens)
+    total_steps = count_steps(text, config.train)
     saved_at = time.monotonic()
 
     averaged = partial(trainer.average.applied_to, trainer.model)
@@ -172,18 +184,20 @@ def fit(
             trainer.model,
             trainer.optimiser,
             progress,
-            data_fingerprint,
+            vocab,
+            lines,
+            text.fingerprint,
             trainer.average.weights,
         )
         saved_at = time.monotonic()
 
     with (
-        RunLog(folder.metrics, progress, config.train.epochs, steps_per_epoch) as log,
+        RunLog(folder.metrics, progress, config.train.epochs, total_steps) as log,
         StopGuard() as guard,
     ):
         try:
             while not _finished(progress, config.train):
-                for report in train_steps(trainer, sequences):
+                for report in train_steps(trainer, text.epoch(progress.epoch), total_steps):
                     log.step(report)
                     guard.check()
                     if time.monotonic() - saved_at > config.train.save_every:
@@ -198,7 +212,9 @@ def fit(
                         "valid_perplexity": result.perplexity,
                     }
                     with averaged():
-                        stored = StoredModel(trainer.model, vocab, config, corpus, metrics)
+                        stored = StoredModel(
+                            trainer.model, vocab, config, corpus, metrics, tuple(lines)
+                        )
                         save_model(folder.best, stored)
                 log.epoch(train_nats, result)
                 save()

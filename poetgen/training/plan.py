@@ -16,10 +16,11 @@ from poetgen.data.corpus import (
 from poetgen.data.fetch import DEFAULT_COLLECTION, fetch, load_manifest, missing_files
 from poetgen.data.read import SUFFIXES
 from poetgen.errors import UsageError
+from poetgen.model.locate import find_model
 from poetgen.training.run_folder import RunFolder, default_name, new_run, old_run
 
 # The order of the batches and the averages so far hang on these.
-_FIXED = ("batch_tokens", "seed", "average_decay")
+_FIXED = ("batch_tokens", "seed", "average_decay", "init")
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,12 @@ def plan_run(
     run: str | None,
     resume: bool,
     fresh: bool,
+    init: str | None,
     tell: Callable[[str], None],
 ) -> RunPlan:
     """The configuration, corpus and folder of a new run, or of the one to `resume`.
+
+    A new run starts from the model `init`, if one is named.
 
     Raises:
         UsageError: options that contradict each other, a bad configuration, a run that (not) exists.
@@ -49,12 +53,22 @@ def plan_run(
     """
     if resume and fresh:
         raise UsageError("--resume and --fresh contradict each other", "Give one of them.")
+    if resume and init:
+        raise UsageError(
+            "--resume and --init contradict each other",
+            "A run goes on from its own state; begin another one with --run NAME --init MODEL.",
+        )
     if resume:
         folder = old_run(run)
         config = _resumed_config(folder, source, overrides, tell)
     else:
-        config = load_config(source or "base", overrides)
-        folder = new_run(default_name(source or "base") if run is None else run, fresh=fresh)
+        source = source or ("finetune" if init else "base")
+        config = load_config(source, overrides)
+        if init:
+            find_model(init)  # before anything is fetched and read
+            train = config.train.model_copy(update={"init": init})
+            config = config.model_copy(update={"train": train})
+        folder = new_run(default_name(source) if run is None else run, fresh=fresh)
     paths = corpus_paths(list(corpus) or [Path(place) for place in config.data.corpus])
     config = _with_corpus(config, paths, tell if resume else lambda _: None)
     if paths == [DEFAULT_FOLDER] and _fetch_is_due(DEFAULT_FOLDER):

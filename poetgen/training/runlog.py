@@ -25,11 +25,11 @@ _BAR = "{desc} {percentage:3.0f}%|{bar:20}| {elapsed}, {remaining} left"
 class RunLog:
     """The log of a run, open for as long as it trains."""
 
-    def __init__(self, path: Path, progress: Progress, epochs: int, steps_per_epoch: int) -> None:
+    def __init__(self, path: Path, progress: Progress, epochs: int, total_steps: int) -> None:
         self._path = path
         self._progress = progress
         self._epochs = epochs
-        self._total = epochs * steps_per_epoch
+        self._total = total_steps
         self._rate = self._nats = math.nan
         self._clock = self._epoch_clock = time.monotonic()
         self._epoch_tokens = 0

@@ -20,7 +20,7 @@ OTHER = "云归山，月照人。"
 
 
 def sample(text: str, index: int = 0, *, ended: bool = True) -> Sample:
-    request = Request(7, index, Prompt("山云", ("a remark",)), Settings(0.5))
+    request = Request(7, index, Prompt("山云", ("a remark",)), settings=Settings(0.5))
     return Sample(request, Poem(text), Likelihood(1, 25, 1, 20, 100.00123), ended=ended)
 
 

@@ -1,13 +1,19 @@
 """`poetgen train`, from a word on the command line to a model that can be used."""
 
+import contextlib
 import json
+import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from poetgen.cli.main import app
+from poetgen.config import config_names
 from poetgen.data.corpus import Corpus
+from poetgen.data.poem import Poem
+from poetgen.model.likelihood import score, total
 from poetgen.model.store import load_model
 from tests.refusal import is_refused
 
@@ -118,7 +124,7 @@ def test_every_fault_is_told_at_once() -> None:
 def test_a_missing_configuration_exits_2_naming_those_there_are() -> None:
     result = poetgen("train", "--config", "huge")
     assert is_refused(result, 2)
-    assert "base, char-rnn, gru, large, rnn, tiny" in result.stderr
+    assert ", ".join(config_names()) in result.stderr
 
 
 def test_a_corpus_that_is_missing_and_cannot_be_fetched_exits_1() -> None:
@@ -213,6 +219,7 @@ def test_fresh_deletes_nothing_when_the_call_cannot_be_done(options: list[str]) 
         ["--resume", "--fresh"],
         ["--resume"],
         ["--resume", "--run", "never"],
+        ["--resume", "--init", "never"],
         ["--device", "abacus"],
     ],
     ids=" ".join,
@@ -228,3 +235,113 @@ def test_a_place_that_cannot_be_written_exits_1() -> None:
     result = train("--run", "short")
     assert is_refused(result, 1)
     assert Path("checkpoints").read_text() == "a file"
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of the starter verses, with 32 hidden units."""
+    folder = tmp_path_factory.mktemp("origin")
+    with contextlib.chdir(folder):
+        shape = ["--set=model.hidden_size=32", "--set=model.embedding_size=24"]
+        result = train("--run", "origin", *shape, "--set=train.epochs=3")
+    assert result.exit_code == 0, result.stderr
+    return folder / "checkpoints" / "origin" / "best.safetensors"
+
+
+# What stands at each of a line's five places; the starter verses know the characters of the one.
+KNOWN = ["山水云月风", "春秋夜晓寒", "照吹入随落", "松竹花柳鸟", "门窗径溪村"]
+NEW = ["炉炭砧锤釜", "铜铁锡银铅", "敲铸磨锻焊", "钉锁锯斧犁", "坊窑厂铺棚"]
+
+
+def verses(places: Sequence[str], count: int) -> list[str]:
+    """Quatrains, no line of which stands in another."""
+    rng = random.Random(5)
+    lines: dict[str, None] = {}
+    while len(lines) < 4 * count:
+        lines["".join(map(rng.choice, places))] = None
+    each = iter(lines)
+    return [f"{a}，{b}。{c}，{d}。" for a, b, c, d in zip(each, each, each, each, strict=True)]
+
+
+def perplexity(model: Path, texts: Sequence[str]) -> float:
+    stored = load_model(model)
+    return total(score(stored.model, list(map(Poem, texts)), stored.vocab)).perplexity
+
+
+FAST = ["--set=train.batch_tokens=128", "--set=train.learning_rate=5e-3"]
+
+
+@pytest.mark.parametrize(
+    ("places", "settings", "at_most"),
+    [(KNOWN, [], 1.0), (KNOWN, FAST, 0.3), (NEW, FAST, 1e-3)],
+    ids=["as it comes", "in larger steps", "in characters of their own"],
+)
+def test_training_that_starts_from_a_model_learns_verses_of_ones_own(
+    origin: Path, places: Sequence[str], settings: Sequence[str], at_most: float
+) -> None:
+    """Told by others of their kind, held out; a character that the model lacks costs its share."""
+    texts = verses(places, 90)
+    Path("own.txt").write_text("\n".join(texts[:60]), encoding="utf-8")
+    result = poetgen(
+        *("train", "--init", str(origin), "--corpus", "own.txt", "--run", "own"),
+        *("--set=train.precision=fp32", "--device=cpu", *settings),
+    )
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == "checkpoints/own/best.safetensors\n"
+    own = Path("checkpoints/own/best.safetensors")
+    assert perplexity(own, texts[60:]) < at_most * perplexity(origin, texts[60:])
+    old, new = load_model(origin).vocab, load_model(own).vocab
+    assert new.symbols[: len(old)] == old.symbols
+    assert set("".join(places)) <= set(new.symbols)
+
+
+def test_a_model_can_be_started_from_by_the_name_of_its_run() -> None:
+    assert train("--run", "short").exit_code == 0
+    result = poetgen(
+        *("train", "--init", "short", "--corpus", "starter", "--set=train.epochs=1"),
+        *("--set=train.precision=fp32", "--device=cpu"),
+    )
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("checkpoints/finetune-")
+    assert load_model(Path(result.stdout.strip())).config.model.hidden_size == 16
+
+
+def test_a_run_started_from_a_model_can_be_sampled_and_resumed(origin: Path) -> None:
+    begun = poetgen(
+        *("train", "--init", str(origin), "--corpus", "starter", "--run", "own"),
+        *("--set=train.epochs=1", "--set=train.precision=fp32", "--device=cpu"),
+    )
+    assert begun.exit_code == 0, begun.stderr
+    sampled = poetgen("sample", "山", "--seed", "1", "--num", "20")
+    assert sampled.exit_code == 0, sampled.stderr
+    assert "山" in sampled.stdout
+    assert "<" not in sampled.stdout
+    resumed = poetgen("train", "--resume", "--set", "train.epochs=2", "--device", "cpu")
+    assert resumed.exit_code == 0, resumed.stderr
+    assert load_model(Path("checkpoints/own/best.safetensors")).metrics["epoch"] == 2
+
+
+@pytest.mark.parametrize("content", [None, b"no model"], ids=["absent", "damaged"])
+def test_a_model_to_start_from_that_is_no_good_exits_1(content: bytes | None) -> None:
+    if content is not None:
+        Path("old.safetensors").write_bytes(content)
+    result = train("--init", "old.safetensors", "--run", "short")
+    assert is_refused(result, 1)
+    assert "old.safetensors" in result.stderr
+    assert not Path("checkpoints").exists()
+
+
+def test_a_shape_other_than_that_of_the_model_to_start_from_exits_2_naming_both(
+    origin: Path,
+) -> None:
+    result = train("--init", str(origin), "--run", "short")
+    assert is_refused(result, 2)
+    assert "model.embedding_size = 12" in result.stderr
+    assert "the model to start from 24" in result.stderr
+    assert not Path("checkpoints").exists()
+
+
+def test_resume_and_init_exit_2() -> None:
+    result = poetgen("train", "--resume", "--init", "short")
+    assert is_refused(result, 2)
+    assert "--resume and --init contradict each other" in result.stderr

@@ -7,20 +7,13 @@ from hypothesis import strategies as st
 
 from poetgen.data.batches import (
     Batch,
-    encode_for_training,
     num_batches,
     ordered_batches,
     training_batches,
 )
 from poetgen.data.corpus import Corpus
-from poetgen.data.poem import Poem
+from poetgen.data.training_text import encode_for_training
 from poetgen.data.vocab import BOS, EOS, PAD, Vocabulary
-
-COUPLETS = [
-    "山风吹竹径，溪月照柴门。",
-    "霜叶随溪下，寒鸦绕树啼。",
-    "夜静无人语，钟声过远村。",
-]
 
 
 def sequences_of(lengths: list[int]) -> list[list[int]]:
@@ -32,11 +25,15 @@ def rows(batch: Batch) -> list[list[int]]:
     """The id sequences that a batch was made of."""
     found = []
     for tokens, targets in zip(batch.tokens_BT.tolist(), batch.targets_BT.tolist(), strict=True):
-        length = sum(target != PAD for target in targets)
-        if length:
+        if BOS in tokens:
+            start = tokens.index(BOS)
+            length = start + sum(target != PAD for target in targets)
+            assert targets[:start] == [PAD] * start
             assert targets[length:] == tokens[length:] == [PAD] * (len(tokens) - length)
-            assert tokens[1:length] == targets[: length - 1]
-            found.append([tokens[0], *targets[:length]])
+            assert tokens[start + 1 : length] == targets[start : length - 1]
+            found.append([*tokens[:length], targets[length - 1]])
+        else:
+            assert set(tokens + targets) == {PAD}
     return found
 
 
@@ -68,6 +65,32 @@ def test_a_batch_by_hand() -> None:
     ]
 
 
+def test_conditions_are_read_and_not_predicted() -> None:
+    """Nothing is learnt from the places up to `<bos>` but to begin the poem after it."""
+    given = [[40, 41, BOS, 9, 8, EOS], [BOS, 7, EOS]]
+    (batch,) = training_batches(given, batch_tokens=50, seed=1, epoch=0)
+    both = list(zip(batch.tokens_BT.tolist(), batch.targets_BT.tolist(), strict=True))
+    assert sorted(both, reverse=True) == [
+        ([40, 41, BOS, 9, 8] + [PAD] * 20, [PAD, PAD, 9, 8, EOS] + [PAD] * 20),
+        ([BOS, 7] + [PAD] * 23, [7, EOS] + [PAD] * 23),
+    ]
+
+
+def test_evaluation_reads_conditions_and_does_not_count_them() -> None:
+    given = [[40, 41, BOS, 9, 8, EOS], [BOS, 7, EOS]]
+    ((members, batch),) = ordered_batches(given, batch_tokens=50)
+    assert rows(batch) == [given[i] for i in members]
+    assert int((batch.targets_BT != PAD).sum()) == 3 + 2
+
+
+def test_form_and_author_before_the_common_forms_fill_their_buckets_exactly() -> None:
+    """Two ids more a row: neither a wider bucket nor a place of padding."""
+    for length in (25, 33, 49, 65):
+        (sequence,) = sequences_of([length])
+        (batch,) = epoch_of([[40, 41, *sequence]], size=length + 2)
+        assert batch.tokens_BT.shape == (1, length + 2)
+
+
 @pytest.mark.parametrize("epoch", [0, 1, 5])
 def test_each_poem_stands_whole_in_one_batch_of_an_epoch(epoch: int) -> None:
     batches = epoch_of(MIXED, epoch=epoch)
@@ -76,11 +99,13 @@ def test_each_poem_stands_whole_in_one_batch_of_an_epoch(epoch: int) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.lists(st.integers(min_value=2, max_value=600), max_size=25),
+    st.lists(st.tuples(st.integers(2, 600), st.integers(0, 27)), max_size=25),
     st.integers(min_value=16, max_value=2000),
 )
-def test_no_poem_is_lost_whatever_the_lengths(lengths: list[int], size: int) -> None:
-    sequences = sequences_of(lengths)
+def test_no_poem_is_lost_whatever_the_lengths(shapes: list[tuple[int, int]], size: int) -> None:
+    """Of so many places each, after so many conditions."""
+    poems = sequences_of([length for length, _ in shapes])
+    sequences = [[40] * told + ids for (_, told), ids in zip(shapes, poems, strict=True)]
     batches = epoch_of(sequences, size=size)
     assert sorted(row for batch in batches for row in rows(batch)) == sorted(sequences)
     assert len(batches) == num_batches(sequences, batch_tokens=size)
@@ -89,9 +114,9 @@ def test_no_poem_is_lost_whatever_the_lengths(lengths: list[int], size: int) -> 
 
 
 def test_a_bucket_has_one_shape() -> None:
-    lengths = [24, 25, 26, 33, 49, 50, 65, 65, 73, 97, 121, 169, 170, 256, 257, 512, 513]
+    lengths = [24, 25, 26, 33, 49, 50, 65, 65, 73, 97, 121, 169, 170, 200, 256, 257, 512, 513]
     batches = epoch_of(sequences_of(lengths * 4), size=400)
-    widths = [25, 33, 49, 65, 73, 97, 121, 169, 256, 512, 768]
+    widths = [25, 27, 33, 49, 51, 65, 73, 97, 121, 169, 200, 256, 512, 768]
     expected = {(max(1, 400 // width), width) for width in widths}
     assert {tuple(batch.tokens_BT.shape) for batch in batches} == expected
 
@@ -152,41 +177,6 @@ def test_evaluation_keeps_a_long_poem_whole() -> None:
     assert indices == [0]
     assert batch.tokens_BT.shape == (1, 1024)
     assert rows(batch) == [sequence]
-
-
-@pytest.fixture(scope="module")
-def vocab() -> Vocabulary:
-    return Vocabulary.build(map(Poem, COUPLETS), min_count=1)
-
-
-@pytest.mark.parametrize(
-    ("max_tokens", "num_couplets"), [(37, 3), (36, 2), (25, 2), (24, 1), (13, 1)]
-)
-def test_only_a_whole_poem_has_an_end(
-    vocab: Vocabulary, max_tokens: int, num_couplets: int
-) -> None:
-    (ids,) = encode_for_training([Poem("".join(COUPLETS))], vocab, max_tokens)
-    assert ids[0] == BOS
-    assert vocab.decode(ids) == "".join(COUPLETS[:num_couplets])
-    assert ids.count(EOS) == (num_couplets == 3)
-    assert len(ids) - 1 <= max_tokens
-    if num_couplets == 3:
-        assert ids[-1] == EOS
-
-
-def test_the_last_character_of_a_cut_poem_is_learnt_and_nothing_after_it(
-    vocab: Vocabulary,
-) -> None:
-    sequences = encode_for_training([Poem("".join(COUPLETS))], vocab, 24)
-    (batch,) = training_batches(sequences, batch_tokens=25, seed=1, epoch=0)
-    assert rows(batch) == sequences
-    assert vocab.decode(batch.targets_BT[0].tolist()) == COUPLETS[0]
-    assert vocab.decode(batch.tokens_BT[0].tolist()) == COUPLETS[0][:-1]
-
-
-def test_poems_are_encoded_in_order(vocab: Vocabulary) -> None:
-    sequences = encode_for_training(list(map(Poem, COUPLETS)), vocab, 64)
-    assert sequences == [vocab.encode_poem(couplet) for couplet in COUPLETS]
 
 
 def test_a_batch_moves_with_both_of_its_tensors() -> None:

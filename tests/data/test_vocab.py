@@ -32,6 +32,43 @@ def test_the_order_of_the_poems_decides_nothing() -> None:
     assert Vocabulary.build(POEMS[::-1], min_count=1) == Vocabulary.build(POEMS, min_count=1)
 
 
+CONDITIONS = ["<form:五绝>", "<title>", "<author:云>"]
+
+
+def test_conditions_come_last_in_the_order_given() -> None:
+    vocab = Vocabulary.build(POEMS, min_count=1, conditions=CONDITIONS)
+    assert vocab.symbols == (*FIXED, *"山水云月风", *CONDITIONS)
+    assert vocab.num_hanzi == 5
+
+
+def test_conditions_and_specials_are_no_text_and_the_end_alone_is_excepted() -> None:
+    assert Vocabulary.build(POEMS, min_count=1).not_text == (PAD, BOS, UNK)
+    vocab = Vocabulary.build(POEMS, min_count=1, conditions=CONDITIONS)
+    assert vocab.not_text == (PAD, BOS, UNK, 13, 14, 15)
+
+
+def test_the_text_of_a_condition_is_not_taken_for_it() -> None:
+    vocab = Vocabulary.build(POEMS, min_count=1, conditions=CONDITIONS)
+    assert vocab.encode("<title>") == [UNK] * 7
+
+
+def test_an_extended_vocabulary_keeps_every_old_id_and_adds_what_is_new_in_order() -> None:
+    old = Vocabulary.build(POEMS[:1], min_count=2, conditions=CONDITIONS[:2])
+    new = Vocabulary.build([Poem("花山，花雪。")], min_count=1, conditions=CONDITIONS)
+    assert old.symbols == (*FIXED, *"山水", *CONDITIONS[:2])
+    both = old.extended(new)
+    assert both.symbols == (*old.symbols, *"花雪", CONDITIONS[2])
+    assert {both.ids[symbol] for symbol in new.symbols} <= set(range(len(both)))
+    assert both.num_hanzi == 4
+    assert both.not_text == (PAD, BOS, UNK, 10, 11, 14)
+
+
+def test_a_vocabulary_that_lacks_nothing_is_extended_by_nothing() -> None:
+    vocab = Vocabulary.build(POEMS, min_count=1, conditions=CONDITIONS)
+    assert vocab.extended(Vocabulary.build(POEMS[1:], min_count=1)) == vocab
+    assert vocab.extended(vocab) == vocab
+
+
 def test_marks_have_an_id_even_where_no_poem_holds_them() -> None:
     assert Vocabulary.build([], min_count=1).symbols == FIXED
 

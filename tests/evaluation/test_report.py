@@ -32,7 +32,7 @@ def stored_model(probabilities: dict[str, float], name: str = "a.safetensors") -
         for symbol, probability in probabilities.items():
             model.output_bias[VOCAB.ids[symbol]] = math.log(probability)
     model.eval().requires_grad_(False)
-    return StoredModel(model, VOCAB, Config(), "feed", {}, Path(name))
+    return StoredModel(model, VOCAB, Config(), "feed", {}, path=Path(name))
 
 
 def test_totals_are_sums_of_nats_divided_once() -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from poetgen.data.batches import Batch
+from poetgen.data.conditions import NO_CONDITIONS, Conditions, encode_conditions
 from poetgen.data.poem import MARKS, Poem
 from poetgen.data.vocab import BOS, EOS, PAD, SPECIALS, UNK, Vocabulary
 from poetgen.model.likelihood import Likelihood, score, token_nats, total, unknown_surcharge
@@ -37,10 +38,10 @@ def fixed_model(probabilities: list[float] | None = None) -> PoemLSTM:
     return model.eval()
 
 
-def random_model() -> PoemLSTM:
+def random_model(vocab_size: int = V) -> PoemLSTM:
     torch.manual_seed(2)
     model = PoemLSTM(
-        V,
+        vocab_size,
         embedding_size=8,
         hidden_size=10,
         num_layers=2,
@@ -162,6 +163,63 @@ def test_scoring_leaves_the_mode_alone_and_drops_nothing_out() -> None:
     model.train()
     assert score(model, [KNOWN], VOCAB) == expected
     assert model.training
+
+
+TOLD = Vocabulary((*VOCAB.symbols, "<form:五绝>", "<title>", "<author:竹客>"))
+GIVEN = [
+    Conditions("五绝"),
+    Conditions(title="山月"),
+    NO_CONDITIONS,
+    Conditions("五绝", "竹客", "水云"),
+    Conditions(author="竹客"),
+]
+POEMS = [verse(9), KNOWN, verse(2, 1), WITH_UNKNOWN, verse(4)]
+
+
+def test_nothing_given_is_as_if_there_were_no_conditions() -> None:
+    model = random_model(len(TOLD))
+    plain = score(model, POEMS, TOLD)
+    assert score(model, POEMS, TOLD, given=()) == plain
+    assert score(model, POEMS, TOLD, given=[NO_CONDITIONS] * len(POEMS)) == plain
+    for poem, found in zip(POEMS, plain, strict=True):
+        ids = torch.tensor([TOLD.encode_poem(poem.text)])
+        nats = token_nats(model, Batch(ids[:, :-1], ids[:, 1:])).double().sum().item()
+        nats += found.unknown_tokens * unknown_surcharge(TOLD)
+        assert found.nats == pytest.approx(nats, rel=1e-5)
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 60, 4096])
+def test_each_poem_is_scored_after_its_own_conditions_which_count_for_nothing(
+    batch_tokens: int,
+) -> None:
+    model = random_model(len(TOLD))
+    plain = score(model, POEMS, TOLD)
+    found = score(model, POEMS, TOLD, given=GIVEN, batch_tokens=batch_tokens)
+    for poem, conditions, with_them, without in zip(POEMS, GIVEN, found, plain, strict=True):
+        assert with_them.tokens == without.tokens == len(poem.text) + 1
+        assert with_them.unknown_tokens == without.unknown_tokens
+        assert with_them.hanzi == without.hanzi
+        told = encode_conditions(conditions, TOLD)
+        ids = torch.tensor(told + TOLD.encode_poem(poem.text))
+        log_p = model(ids[:-1].unsqueeze(0))[0][0].double().log_softmax(-1)
+        places = torch.arange(len(told), len(ids) - 1)
+        expected = -log_p[places, ids[places + 1]].sum().item()
+        expected += without.unknown_tokens * unknown_surcharge(TOLD)
+        assert with_them.nats == pytest.approx(expected, rel=1e-5)
+        assert (abs(with_them.nats - without.nats) > 1e-3) is bool(conditions)
+
+
+def test_what_a_model_has_no_symbol_for_changes_no_score() -> None:
+    model = random_model()
+    given = [Conditions("五绝", "竹客", "山月")] * len(POEMS)
+    assert score(model, POEMS, VOCAB, given=given) == score(model, POEMS, VOCAB)
+
+
+@pytest.mark.parametrize("num_given", [1, len(POEMS) - 1, len(POEMS) + 1])
+def test_conditions_that_do_not_match_the_poems_are_a_mistake(num_given: int) -> None:
+    given = [Conditions("五绝")] * num_given
+    with pytest.raises(ValueError, match="zip"):
+        score(random_model(len(TOLD)), POEMS, TOLD, given=given)
 
 
 def test_no_poems_no_scores() -> None:

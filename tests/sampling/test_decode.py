@@ -9,6 +9,7 @@ from itertools import count, islice
 import pytest
 import torch
 
+from poetgen.data.conditions import Conditions, encode_conditions
 from poetgen.data.vocab import BOS, EOS, PAD, UNK, Vocabulary
 from poetgen.model.likelihood import score
 from poetgen.model.lstm import PoemLSTM
@@ -17,20 +18,24 @@ from poetgen.sampling.prompt import Prompt, prepare_prompt
 from poetgen.sampling.request import Request, Settings
 
 VOCAB = Vocabulary(("<pad>", "<bos>", "<eos>", "<unk>", *"，。？！", *"床前明月光云"))
+FORMS = ["<form:五绝>", "<form:七绝>"]
+AUTHORS = ["<author:竹客>", "<author:溪翁>"]
+TOLD = Vocabulary((*VOCAB.symbols, *FORMS, "<title>", *AUTHORS))
+"""A vocabulary with conditions; the others come with the same characters."""
 GREEDY = Settings(temperature=0)
 AS_IS = Settings(temperature=1)
 IMPOSSIBLE = -60.0
 
 
-def unigram(logits: Mapping[str, float]) -> PoemLSTM:
+def unigram(logits: Mapping[str, float], vocab: Vocabulary = VOCAB) -> PoemLSTM:
     """A model with the same `logits` at every step, whatever came before."""
-    model = PoemLSTM(len(VOCAB), embedding_size=4, hidden_size=4, num_layers=1)
+    model = PoemLSTM(len(vocab), embedding_size=4, hidden_size=4, num_layers=1)
     with torch.no_grad():
         for weight in model.parameters():
             weight.zero_()
         model.output_bias.fill_(IMPOSSIBLE)
         for symbol, logit in logits.items():
-            model.output_bias[VOCAB.ids[symbol]] = logit
+            model.output_bias[vocab.ids[symbol]] = logit
     return model.eval().requires_grad_(False)
 
 
@@ -58,9 +63,9 @@ def chain(probabilities: Mapping[str, Mapping[str, float]]) -> PoemLSTM:
     return model.eval().requires_grad_(False)
 
 
-def random_model(cell: str = "lstm") -> tuple[PoemLSTM, Vocabulary]:
+def random_model(cell: str = "lstm", known: Vocabulary = VOCAB) -> tuple[PoemLSTM, Vocabulary]:
     """Untrained weights with logits spread wide, so that poems differ and some end."""
-    vocab = Vocabulary((*VOCAB.symbols, *map(chr, range(0x5C71, 0x5C71 + 40))))
+    vocab = Vocabulary((*known.symbols, *map(chr, range(0x5C71, 0x5C71 + 40))))
     torch.manual_seed(5)
     model = PoemLSTM(len(vocab), cell=cell, embedding_size=12, hidden_size=16, num_layers=2)
     with torch.no_grad():
@@ -119,7 +124,10 @@ def test_a_prompt_is_followed_where_the_model_would_go_another_way() -> None:
 
 
 def test_steps_tell_which_choices_the_prompt_made() -> None:
-    requests = [Request(1, 0, Prompt("明月"), GREEDY), Request(1, 1, Prompt("云"), GREEDY)]
+    requests = [
+        Request(1, 0, Prompt("明月"), settings=GREEDY),
+        Request(1, 1, Prompt("云"), settings=GREEDY),
+    ]
     columns = list(generate_steps(COUPLET, VOCAB, requests, max_tokens=40))
     assert [[(c.row, VOCAB.symbols[c.token], c.in_prompt) for c in col] for col in columns] == [
         [(0, "明", True), (1, "云", True)],
@@ -138,7 +146,7 @@ def test_steps_are_made_one_at_a_time() -> None:
 
 def test_poems_come_in_the_order_of_the_requests_though_some_end_sooner() -> None:
     prompts = ["床", "云", "。", "月，", "前"]
-    requests = [Request(1, i, Prompt(p), GREEDY) for i, p in enumerate(prompts)]
+    requests = [Request(1, i, Prompt(p), settings=GREEDY) for i, p in enumerate(prompts)]
     assert texts(write(COUPLET, requests)) == [
         "床前明月光。",
         "云。",
@@ -157,6 +165,73 @@ def test_unk_pad_and_bos_are_never_chosen(temperature: float) -> None:
     assert chosen[PAD] == chosen[BOS] == chosen[UNK] == 0
     assert chosen[VOCAB.ids["床"]] > 0
     assert all("<" not in text for text in texts(write(model, requests, max_tokens=12)))
+
+
+@pytest.mark.parametrize("conditions", [Conditions(), Conditions("五绝", "竹客", "明月")], ids=str)
+@pytest.mark.parametrize("temperature", [0, 0.8, 1, 100])
+def test_no_condition_is_ever_chosen(temperature: float, conditions: Conditions) -> None:
+    symbols = [*FORMS, "<title>", *AUTHORS]
+    model = unigram({**dict.fromkeys(symbols, 40.0), "床": 1, "<eos>": 0}, TOLD)
+    way = Settings(temperature)
+    requests = [Request(1, i, conditions=conditions, settings=way) for i in range(100)]
+    columns = generate_steps(model, TOLD, requests, max_tokens=12)
+    chosen = {TOLD.symbols[choice.token] for column in columns for choice in column}
+    assert "床" in chosen
+    assert chosen.isdisjoint(symbols)
+    samples = list(generate(model, TOLD, requests, max_tokens=12))
+    assert all("<" not in text for text in texts(samples))
+
+
+@pytest.mark.parametrize("conditions", [Conditions("五绝"), Conditions(title="明月光")], ids=str)
+@pytest.mark.parametrize("temperature", [0, 1])
+def test_no_poem_is_empty_after_conditions_either(
+    temperature: float, conditions: Conditions
+) -> None:
+    model = unigram({"<eos>": 20, "床": 0}, TOLD)
+    way = Settings(temperature)
+    requests = [Request(1, i, conditions=conditions, settings=way) for i in range(50)]
+    samples = list(generate(model, TOLD, requests, max_tokens=9))
+    assert texts(samples) == ["床"] * 50
+    assert {sample.likelihood.tokens for sample in samples} == {2}
+
+
+def test_steps_tell_nothing_of_conditions_and_poems_begin_after_their_own() -> None:
+    model = unigram({"云": 0}, TOLD)
+    requests = [
+        Request(1, 0, conditions=Conditions(title="明月")),  # three places before `<bos>`
+        Request(1, 1, Prompt("光"), Conditions("五绝")),  # one
+    ]
+    columns = list(generate_steps(model, TOLD, requests, max_tokens=3))
+    assert [[(c.row, TOLD.symbols[c.token], c.in_prompt) for c in col] for col in columns] == [
+        [(1, "光", True)],
+        [(1, "云", False)],
+        [(0, "云", False), (1, "云", False)],
+        [(0, "云", False), (1, "云", False)],
+        [(0, "云", False)],
+    ]
+
+
+def test_poems_are_cut_off_after_as_many_characters_whatever_was_told() -> None:
+    given = [Conditions(), Conditions("五绝"), Conditions("五绝", "竹客", "明月光")]
+    requests = [Request(1, i, Prompt("床"), one) for i, one in enumerate(given)]
+    samples = list(generate(unigram({"云": 0}, TOLD), TOLD, requests, max_tokens=4))
+    assert texts(samples) == ["床云云云云"] * 3
+    assert {s.likelihood.tokens for s in samples} == {5}
+    assert {s.warnings for s in samples} == {("cut off after 5 characters without an end",)}
+
+
+def test_what_a_model_is_told_changes_what_it_writes() -> None:
+    model, vocab = random_model(known=TOLD)
+    given = [Conditions(), Conditions("五绝"), Conditions("七绝"), Conditions(title="明月")]
+    requests = [Request(1, 0, conditions=one, settings=AS_IS) for one in given]
+    assert len(set(texts(list(generate(model, vocab, requests, max_tokens=12))))) == 4
+
+
+def test_what_a_model_has_no_symbol_for_changes_nothing() -> None:
+    model, vocab = random_model()
+    told = Request(1, 0, conditions=Conditions("五绝", "竹客", "明月"), settings=AS_IS)
+    samples = generate(model, vocab, [told, Request(1, 0, settings=AS_IS)], max_tokens=12)
+    assert len(set(texts(list(samples)))) == 1
 
 
 @pytest.mark.parametrize("temperature", [0, 1])
@@ -253,7 +328,7 @@ def test_draws_are_as_frequent_as_they_should_be(
     settings: Settings, expected: Mapping[str, float]
 ) -> None:
     model = unigram({"床": math.log(0.5), "前": math.log(0.3), "<eos>": math.log(0.2)})
-    requests = [Request(11, i, Prompt("云"), settings) for i in range(3000)]
+    requests = [Request(11, i, Prompt("云"), settings=settings) for i in range(3000)]
     found = Counter(text[1:] for text in texts(write(model, requests, max_tokens=1)))
     assert chi_square(found, expected) < UNLIKELY
 
@@ -301,7 +376,7 @@ def test_a_top_k_beyond_any_vocabulary_limits_nothing() -> None:
 def seed_law_requests() -> list[Request]:
     prompts = [Prompt(), Prompt("床"), Prompt("明月，"), Prompt("鹤云")]
     settings = [AS_IS, Settings(0.8), Settings(1.2, top_p=0.9)]
-    return [Request(7, i, prompts[i % 4], settings[i % 3]) for i in range(2000)]
+    return [Request(7, i, prompts[i % 4], settings=settings[i % 3]) for i in range(2000)]
 
 
 def by_index(
@@ -320,6 +395,47 @@ def test_a_poem_is_the_same_at_any_batch_size_and_in_any_order() -> None:
     assert by_index(model, vocab, shuffled, 64) == poems
     assert by_index(model, vocab, requests, 7) == poems
     assert by_index(model, vocab, requests, 1) == poems
+
+
+def told_requests(count: int) -> list[Request]:
+    """Rows of one batch begin their poems at one of five places, with or without a prompt."""
+    given = [
+        Conditions(),
+        Conditions("五绝"),
+        Conditions("七绝", "竹客"),
+        Conditions(title="明月光"),
+        Conditions("五绝", "溪翁", "床"),
+    ]
+    prompts = [Prompt(), Prompt("床"), Prompt("明月，")]
+    return [Request(7, i, prompts[i % 3], given[i % 5], AS_IS) for i in range(count)]
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_a_poem_is_the_same_whatever_the_others_of_its_batch_are_told(cell: str) -> None:
+    model, vocab = random_model(cell, TOLD)
+    assert len({len(encode_conditions(r.conditions, vocab)) for r in told_requests(5)}) == 4
+    requests = told_requests(300)
+    poems = by_index(model, vocab, requests, 64)
+    assert len(set(poems.values())) > 200
+    shuffled = [requests[i * 7 % 300] for i in range(300)]
+    assert by_index(model, vocab, shuffled, 64) == poems
+    assert by_index(model, vocab, requests, 7) == poems
+    assert by_index(model, vocab, requests, 1) == poems
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the kernels' row blocks differ")
+def test_even_the_bits_of_the_nats_are_the_same_whatever_the_others_are_told() -> None:
+    model, vocab = random_model(known=TOLD)
+    alone, few, many = (
+        [
+            sample.likelihood.nats
+            for sample in generate(
+                model, vocab, told_requests(200), max_tokens=8, batch_size=batch_size
+            )
+        ]
+        for batch_size in (1, 7, 64)
+    )
+    assert alone == few == many
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the kernels' row blocks differ")
@@ -365,7 +481,7 @@ def test_poems_differ_by_seed_and_by_index() -> None:
 def test_the_likelihood_of_a_sample_is_the_score_of_its_text(cell: str) -> None:
     model, vocab = random_model(cell)
     prompts = [Prompt(), Prompt("床前"), Prompt("鹤云")]
-    requests = [Request(4, i, prompts[i % 3], Settings(0.8, top_k=20)) for i in range(90)]
+    requests = [Request(4, i, prompts[i % 3], settings=Settings(0.8, top_k=20)) for i in range(90)]
     samples = [
         s
         for s in generate(model, vocab, requests, max_tokens=60)
@@ -381,6 +497,22 @@ def test_the_likelihood_of_a_sample_is_the_score_of_its_text(cell: str) -> None:
             scored.hanzi,
         )
     assert any(s.likelihood.unknown_tokens for s in samples)
+
+
+def test_the_likelihood_of_a_told_sample_is_the_score_of_its_text_given_the_same() -> None:
+    model, vocab = random_model(known=TOLD)
+    samples = [s for s in generate(model, vocab, told_requests(90), max_tokens=60) if s.ended]
+    assert len(samples) > 20
+    poems, given = [s.poem for s in samples], [s.request.conditions for s in samples]
+    scores = score(model, poems, vocab, given=given)
+    for sample, scored in zip(samples, scores, strict=True):
+        assert sample.likelihood.nats == pytest.approx(scored.nats, abs=1e-4)
+        assert sample.likelihood.tokens == scored.tokens
+    bare = score(model, poems, vocab)
+    pairs = list(zip(given, scores, bare, strict=True))
+    assert all(a.nats == pytest.approx(b.nats, abs=1e-4) for one, a, b in pairs if not one)
+    differing = [abs(a.nats - b.nats) > 1e-2 for one, a, b in pairs if one]
+    assert sum(differing) > 0.9 * len(differing) > 10
 
 
 def test_the_likelihood_of_a_poem_that_was_cut_off_lacks_the_end_alone() -> None:

@@ -32,13 +32,13 @@ def make_job(lines: Iterable[str | bytes], *, num: int = 1, told: Told | None = 
 
 def test_a_line_of_text_is_a_prompt_with_the_calls_settings() -> None:
     (request,) = make_job(["  牀前 \n"])
-    assert request == Request(42, 0, prepare_prompt("床前", VOCAB), SETTINGS)
+    assert request == Request(42, 0, prepare_prompt("床前", VOCAB), settings=SETTINGS)
 
 
 def test_a_json_line_may_set_any_option() -> None:
     line = '{"prompt": "云", "temperature": 0, "top_k": 3, "top_p": 0.5, "min_p": 0.1, "seed": 9}'
     (request,) = make_job([line])
-    assert request == Request(9, 0, prepare_prompt("云", VOCAB), Settings(0, 3, 0.5, 0.1))
+    assert request == Request(9, 0, prepare_prompt("云", VOCAB), settings=Settings(0, 3, 0.5, 0.1))
 
 
 def test_a_json_line_changes_only_what_it_names() -> None:
@@ -50,7 +50,7 @@ def test_a_json_line_changes_only_what_it_names() -> None:
 @pytest.mark.parametrize("line", ["{}", '{"prompt": null}', '{"temperature": 0.9}'])
 def test_a_json_line_without_a_prompt_lets_the_model_begin(line: str) -> None:
     (request,) = make_job([line])
-    assert request == Request(42, 0, NO_PROMPT, SETTINGS)
+    assert request == Request(42, 0, NO_PROMPT, settings=SETTINGS)
 
 
 def test_the_index_is_line_number_times_num_plus_j_blank_lines_counted() -> None:

@@ -52,6 +52,7 @@ def test_a_setting_out_of_range_is_named_with_its_value(settings: Settings, why:
 def test_the_defaults_filter_nothing() -> None:
     assert Request(seed=3).settings == Settings(0.8, top_k=0, top_p=1.0, min_p=0.0)
     assert (Request(seed=3).index, Request(seed=3).prompt.text) == (0, "")
+    assert not Request(seed=3).conditions
 
 
 def test_seeds_by_chance_are_short_and_differ() -> None:

@@ -14,14 +14,23 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from poetgen.config import build_config
-from poetgen.data.vocab import BOS, EOS
+from poetgen.data.batches import num_batches
+from poetgen.data.lines import LineSet
+from poetgen.data.poem import MARKS, Poem
+from poetgen.data.vocab import BOS, EOS, SPECIALS, Vocabulary
 from poetgen.errors import ModelFileError, OutputError
 from poetgen.model.lstm import PoemLSTM
-from poetgen.training.checkpoint import Progress, load_training_state, save_training_state
+from poetgen.training.checkpoint import (
+    Progress,
+    read_training_state,
+    restore,
+    save_training_state,
+)
 from poetgen.training.loop import StepReport, Trainer, new_optimiser, train_steps
 from tests.refusal import Bomb
 
-VOCAB_SIZE = 16
+VOCAB = Vocabulary((*SPECIALS, *MARKS, *"山水云月风花雪", "<form:五绝>"))
+LINES = (LineSet.of([Poem("山水云月风，花雪云月山。")]),)
 CORPUS = "0123456789abcdef"
 SEQUENCES = [
     [BOS, *(4 + (row * i + i) % 12 for i in range(8 + 3 * (row % 5))), EOS] for row in range(24)
@@ -33,7 +42,7 @@ def new_trainer(seed: int = 1, hidden_size: int = 16, **train: Any) -> Trainer:
     given = {"warmup_steps": 3, "precision": "fp32", "batch_tokens": 128, "epochs": 3, **train}
     config = build_config({"train": given}).train
     model = PoemLSTM(
-        VOCAB_SIZE,
+        len(VOCAB),
         embedding_size=8,
         hidden_size=hidden_size,
         num_layers=2,
@@ -44,11 +53,16 @@ def new_trainer(seed: int = 1, hidden_size: int = 16, **train: Any) -> Trainer:
     return Trainer(model, new_optimiser(model, config), config, Progress())
 
 
+def total_steps(trainer: Trainer) -> int:
+    config = trainer.config
+    return config.epochs * num_batches(SEQUENCES, batch_tokens=config.batch_tokens)
+
+
 def take(trainer: Trainer, count: int) -> list[StepReport]:
     """`count` steps, over the end of an epoch where it comes."""
     reports: list[StepReport] = []
     while len(reports) < count:
-        for report in train_steps(trainer, SEQUENCES):
+        for report in train_steps(trainer, SEQUENCES, total_steps(trainer)):
             reports.append(report)
             if len(reports) == count:
                 return reports
@@ -61,13 +75,21 @@ def weights(trainer: Trainer) -> dict[str, Tensor]:
 
 
 def save(path: Path, trainer: Trainer, corpus: str = CORPUS) -> None:
-    averages = trainer.average.weights
-    save_training_state(path, trainer.model, trainer.optimiser, trainer.progress, corpus, averages)
+    save_training_state(
+        path,
+        trainer.model,
+        trainer.optimiser,
+        trainer.progress,
+        VOCAB,
+        LINES,
+        corpus,
+        trainer.average.weights,
+    )
 
 
 def load(path: Path, trainer: Trainer, corpus: str = CORPUS) -> Progress:
-    averages = trainer.average.weights
-    return load_training_state(path, trainer.model, trainer.optimiser, corpus, averages)
+    state = read_training_state(path)
+    return restore(state, trainer.model, trainer.optimiser, corpus, trainer.average.weights)
 
 
 @pytest.fixture
@@ -129,12 +151,41 @@ def test_ten_steps_straight_equal_ten_with_a_stop(tmp_path: Path, stop_at: int) 
         assert torch.equal(weight, weights(second)[name]), name
 
 
+def test_vocabulary_of_the_run_comes_back_in_order(state: Path) -> None:
+    assert read_training_state(state).vocab == VOCAB
+
+
+def test_training_lines_come_back(state: Path) -> None:
+    (lines,) = read_training_state(state).lines
+    assert lines.num_lines == 2
+    assert "山水云月风" in lines
+    assert "风月云水山" not in lines
+
+
+def test_reading_a_state_puts_nothing_in_place(state: Path) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    read_training_state(state)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_averages_come_back_too(tmp_path: Path) -> None:
+    trainer = new_trainer(average_decay=0.9)
+    take(trainer, 3)
+    save(tmp_path / "last.pt", trainer)
+    other = new_trainer(seed=99, average_decay=0.9)
+    load(tmp_path / "last.pt", other)
+    for name, average in trainer.average.weights.items():
+        assert torch.equal(other.average.weights[name], average), name
+        assert not torch.equal(average, trainer.model.state_dict()[name]), name
+
+
 def test_saving_changes_nothing(tmp_path: Path) -> None:
     """A run that saves often is the run that does not."""
     expected = take(new_trainer(), 4)
     trainer = new_trainer()
     reports = []
-    for report in train_steps(trainer, SEQUENCES):
+    for report in train_steps(trainer, SEQUENCES, total_steps(trainer)):
         save(tmp_path / "last.pt", trainer)
         reports.append(report)
     assert reports[:4] == expected
@@ -215,7 +266,7 @@ def test_random_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) 
 @pytest.mark.parametrize("how", ["zip", "legacy", "pickle"])
 def test_code_in_a_state_is_never_run(tmp_path: Path, how: str) -> None:
     path, trace = tmp_path / "last.pt", tmp_path / "executed"
-    content = {"format_version": 1, "data_fingerprint": CORPUS, "model": Bomb(trace)}
+    content = {"format_version": 2, "data_fingerprint": CORPUS, "model": Bomb(trace)}
     if how == "pickle":
         path.write_bytes(pickle.dumps(content, protocol=2))
     else:
@@ -231,12 +282,12 @@ def test_harmless_object_that_is_no_state(tmp_path: Path, content: object) -> No
     assert "holds something else" in failure(path).why
 
 
-@pytest.mark.parametrize("version", [0, 2, None])
+@pytest.mark.parametrize("version", [0, 1, 3, None])
 def test_other_format_version_names_both(state: Path, version: int | None) -> None:
     change(state, format_version=version)
     error = failure(state)
     assert f"version {version}" in error.why
-    assert "reads version 1" in error.why
+    assert "reads version 2" in error.why
 
 
 def test_other_training_text_is_refused(state: Path) -> None:
@@ -249,7 +300,9 @@ def test_other_shape(state: Path) -> None:
     assert "size mismatch" in failure(state, new_trainer(hidden_size=12)).why
 
 
-@pytest.mark.parametrize("part", ["model", "optimiser", "progress", "random_states"])
+@pytest.mark.parametrize(
+    "part", ["model", "optimiser", "progress", "vocabulary", "lines", "random_states"]
+)
 def test_part_that_is_missing_or_wrong(state: Path, part: str) -> None:
     content = state.read_bytes()
     change(state, **{part: None})

@@ -1,7 +1,7 @@
 """Training step by step: what a step does, what a run keeps."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from poetgen.config import Config, TrainConfig, build_config
+from poetgen.config import ConditionsConfig, Config, TrainConfig, build_config
 from poetgen.data.batches import num_batches, training_batches
+from poetgen.data.lines import LineSet
 from poetgen.data.poem import MARKS, Poem
+from poetgen.data.training_text import TrainingText
 from poetgen.data.vocab import BOS, EOS, SPECIALS, Vocabulary
 from poetgen.model.likelihood import Likelihood, score, token_nats, total
 from poetgen.model.lstm import PoemLSTM
@@ -20,8 +22,10 @@ from poetgen.model.store import load_model, new_model
 from poetgen.training import loop
 from poetgen.training.checkpoint import Progress
 from poetgen.training.loop import (
+    StepReport,
     Trainer,
     autocast,
+    count_steps,
     fit,
     learning_rate_at,
     new_optimiser,
@@ -32,6 +36,17 @@ from poetgen.training.run_folder import RunFolder
 
 VOCAB = Vocabulary((*SPECIALS, *MARKS, *"山水云月风花雪夜"))
 CPU = torch.device("cpu")
+TOLD = Vocabulary((*VOCAB.symbols, "<form:五绝>", "<author:云>"))
+POEMS = [
+    Poem(
+        "".join(
+            "，。"[i // 5 % 2] if i % 6 == 5 else VOCAB.symbols[8 + (row + i) % 8]
+            for i in range(24)
+        )
+    )
+    for row in range(10)
+]
+LINES = (LineSet.of(POEMS),)
 VALID = [Poem("山水云月风，花雪夜山水。"), Poem("月夜花山云，风雪水云山。")]
 
 
@@ -71,12 +86,18 @@ def sequences(count: int, length: int = 20) -> list[list[int]]:
     return [[BOS, *(4 + (row + i) % 12 for i in range(length)), EOS] for row in range(count)]
 
 
+def steps(work: Trainer, rows: Sequence[Sequence[int]]) -> Iterator[StepReport]:
+    """The rest of an epoch of a run that reads the same `rows` in every one."""
+    total_steps = work.config.epochs * num_batches(rows, batch_tokens=work.config.batch_tokens)
+    return train_steps(work, rows, total_steps)
+
+
 def test_loss_starts_at_uniform_and_falls() -> None:
     work = trainer(epochs=40, learning_rate=0.02)
     rows = sequences(12)
     losses = []
     for _ in range(40):
-        losses += [report.nats / report.tokens for report in train_steps(work, rows)]
+        losses += [report.nats / report.tokens for report in steps(work, rows)]
         work.progress.finish_epoch(0.0)
     assert losses[0] == pytest.approx(math.log(len(VOCAB)), abs=0.15)
     assert losses[-1] < 0.3 * losses[0]
@@ -108,11 +129,11 @@ def test_steps_follow_the_schedule_of_the_whole_run() -> None:
     rows = sequences(20)  # 20 rows of 25 places, 5 in a batch: 4 batches an epoch
     assert num_batches(rows, batch_tokens=128) == 4
     seen = []
-    for report in train_steps(work, rows):
+    for report in steps(work, rows):
         assert {group["lr"] for group in work.optimiser.param_groups} == {report.learning_rate}
         seen.append(report.learning_rate)
     work.progress.finish_epoch(0.0)
-    seen += [report.learning_rate for report in train_steps(work, rows)]
+    seen += [report.learning_rate for report in steps(work, rows)]
     fall = [0.005 * (1 + math.cos(math.pi * done / 6)) for done in range(6)]
     assert seen == pytest.approx([0.005, 0.01, *fall])
 
@@ -120,7 +141,7 @@ def test_steps_follow_the_schedule_of_the_whole_run() -> None:
 def test_reports_and_progress_count_the_same() -> None:
     work = trainer()
     rows = sequences(7)
-    reports = list(train_steps(work, rows))
+    reports = list(steps(work, rows))
     assert [report.step for report in reports] == [1, 2]
     assert sorted(report.tokens for report in reports) == [2 * 21, 5 * 21]
     progress = work.progress
@@ -134,12 +155,12 @@ def test_epoch_goes_on_from_the_batch_where_progress_stands() -> None:
     rows = sequences(20)
     work = trainer()
     work.progress.batch = work.progress.step = 3
-    (report,) = train_steps(work, rows)
+    (report,) = steps(work, rows)
     fresh = trainer()
     last = list(training_batches(rows, batch_tokens=128, seed=1, epoch=0))[3]
     expected = token_nats(fresh.model, last).sum().item()
     assert report.nats == pytest.approx(expected, rel=1e-5)
-    assert list(train_steps(work, rows)) == []
+    assert list(steps(work, rows)) == []
 
 
 def test_padding_counts_neither_in_the_loss_nor_in_the_gradient() -> None:
@@ -151,7 +172,7 @@ def test_padding_counts_neither_in_the_loss_nor_in_the_gradient() -> None:
     nats = nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
     gradients = torch.autograd.grad(nats.mean(), list(work.model.parameters()))
     norm = torch.cat([gradient.flatten() for gradient in gradients]).norm().item()
-    (report,) = train_steps(work, rows)
+    (report,) = steps(work, rows)
     assert report.tokens == 24
     assert report.nats == pytest.approx(nats.sum().item(), rel=1e-5)
     assert report.gradient_norm == pytest.approx(norm, rel=1e-4)
@@ -173,7 +194,7 @@ def gradient_norm_at_the_step(work: Trainer, monkeypatch: pytest.MonkeyPatch) ->
 def test_gradient_is_clipped_and_reported_unclipped(monkeypatch: pytest.MonkeyPatch) -> None:
     work = trainer(clip_norm=0.01)
     used = gradient_norm_at_the_step(work, monkeypatch)
-    reports = list(train_steps(work, sequences(5)))
+    reports = list(steps(work, sequences(5)))
     assert used == pytest.approx([0.01], rel=1e-3)
     assert reports[0].gradient_norm > 0.05
 
@@ -181,14 +202,14 @@ def test_gradient_is_clipped_and_reported_unclipped(monkeypatch: pytest.MonkeyPa
 def test_clip_norm_zero_means_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     work = trainer(clip_norm=0)
     used = gradient_norm_at_the_step(work, monkeypatch)
-    (report,) = train_steps(work, sequences(5))
+    (report,) = steps(work, sequences(5))
     assert used == pytest.approx([report.gradient_norm], rel=1e-6)
     assert used[0] > 0.05
 
 
 def test_gradients_of_one_step_do_not_reach_the_next() -> None:
     work = trainer()
-    for _ in train_steps(work, sequences(8)):
+    for _ in steps(work, sequences(8)):
         assert all(parameter.grad is None for parameter in work.model.parameters())
 
 
@@ -210,7 +231,7 @@ def test_training_drops_out_even_after_an_evaluation() -> None:
     for dropout in (0.0, 0.6):
         work = trainer(dropout=dropout)
         work.model.eval()
-        nats.append(next(train_steps(work, rows)).nats)
+        nats.append(next(steps(work, rows)).nats)
     assert abs(nats[0] - nats[1]) > 1e-3
 
 
@@ -257,9 +278,9 @@ def test_autocast_computes_in_the_precision_chosen() -> None:
 
 def test_step_in_bf16_keeps_weights_and_loss_in_fp32() -> None:
     rows = sequences(5)
-    exact = next(train_steps(trainer(), rows)).nats
+    exact = next(steps(trainer(), rows)).nats
     work = trainer(precision="bf16")
-    rounded = next(train_steps(work, rows)).nats
+    rounded = next(steps(work, rows)).nats
     assert rounded == pytest.approx(exact, rel=1e-2)
     assert rounded != exact
     assert {parameter.dtype for parameter in work.model.parameters()} == {torch.float32}
@@ -273,12 +294,12 @@ def fit_in(path: Path, chosen: Config) -> tuple[Progress, RunFolder]:
     folder = RunFolder(path)
     progress = fit(
         work,
-        sequences=sequences(10),
+        text=TrainingText(POEMS, VOCAB, chosen),
         valid=VALID,
         vocab=VOCAB,
         config=chosen,
         corpus="c0ffee",
-        data_fingerprint="da7a",
+        lines=LINES,
         folder=folder,
     )
     return progress, folder
@@ -318,6 +339,14 @@ def test_best_model_is_that_of_the_best_validation(
         assert not torch.equal(weight, weights[2][name])
 
 
+def test_training_lines_go_into_the_model_file(tmp_path: Path) -> None:
+    _, folder = fit_in(tmp_path, config(epochs=1))
+    (lines,) = load_model(folder.best).lines
+    assert lines.num_lines == LINES[0].num_lines > 0
+    assert all(line in lines for poem in POEMS for line in poem.lines)
+    assert "云月风花雪夜山" not in lines
+
+
 @pytest.mark.parametrize(
     ("patience", "validations", "epochs"),
     [
@@ -346,6 +375,47 @@ def test_validation_is_the_likelihood_of_the_validation_poems(tmp_path: Path) ->
     progress, folder = fit_in(tmp_path, chosen)
     expected = total(score(load_model(folder.best).model, VALID, VOCAB)).nats_per_token
     assert progress.best_nats_per_token == pytest.approx(expected, rel=1e-6)
+
+
+def told_text(chosen: Config) -> TrainingText:
+    """Poems of which some are told a form and an author, which puts them into other buckets."""
+    poems = [Poem(poem.text, "", "云") for poem in POEMS] * 4
+    return TrainingText(poems, TOLD, chosen)
+
+
+def test_steps_of_a_run_are_those_of_its_epochs_whose_conditions_differ() -> None:
+    whole = config(epochs=6)
+    chosen = whole.model_copy(update={"conditions": ConditionsConfig(form=0.5, author=0.5)})
+    text = told_text(chosen)
+    steps_of = [num_batches(text.epoch(number), batch_tokens=128) for number in range(6)]
+    assert len(set(steps_of)) > 1, "the epochs should differ in their number of steps"
+    assert count_steps(text, chosen.train) == sum(steps_of)
+
+
+def test_last_step_of_a_run_with_conditions_has_almost_the_lowest_rate(tmp_path: Path) -> None:
+    """The schedule is laid over the steps that there really are."""
+    chosen = config(epochs=6, learning_rate=1.0e-3, warmup_steps=0, save_every=1e6).model_copy(
+        update={"conditions": ConditionsConfig(form=0.5, author=0.5)}
+    )
+    text = told_text(chosen)
+    total_steps = count_steps(text, chosen.train)
+    torch.manual_seed(1)
+    model = new_model(chosen, TOLD)
+    work = Trainer(model, new_optimiser(model, chosen.train), chosen.train, Progress())
+    progress = fit(
+        work,
+        text=text,
+        valid=VALID,
+        vocab=TOLD,
+        config=chosen,
+        corpus="c0ffee",
+        lines=(),
+        folder=RunFolder(tmp_path),
+    )
+    assert progress.step == total_steps
+    (rate,) = {group["lr"] for group in work.optimiser.param_groups}
+    assert rate == learning_rate_at(total_steps - 1, total_steps, chosen.train)
+    assert 0 < rate < 1e-5
 
 
 def test_training_state_is_saved_as_often_as_asked(

@@ -41,10 +41,18 @@ def planned(
     run: str | None = "spring",
     resume: bool = False,
     fresh: bool = False,
+    init: str | None = None,
 ) -> Planned:
     told: list[str] = []
     result = plan_run(
-        source, overrides, corpus or [], run=run, resume=resume, fresh=fresh, tell=told.append
+        source,
+        overrides,
+        corpus or [],
+        run=run,
+        resume=resume,
+        fresh=fresh,
+        init=init,
+        tell=told.append,
     )
     return Planned(result, told)
 
@@ -314,6 +322,9 @@ def test_on_resume_the_command_line_wins_for_how_to_go_on(override: str, told: s
         "train.batch_tokens=64",
         "train.seed=7",
         "data.min_count=9",
+        "train.init=other",
+        "conditions.form=0.5",
+        "conditions.author_min_poems=2",
     ],
 )
 def test_on_resume_the_run_wins_for_what_it_was_trained_with(override: str) -> None:
@@ -350,6 +361,43 @@ def test_resume_of_a_run_that_is_not_there() -> None:
     with pytest.raises(UsageError) as caught:
         planned(None, resume=True)
     assert "spring" in caught.value.why
+
+
+def test_init_is_kept_and_its_configuration_is_finetune_unless_another_is_named() -> None:
+    unnamed = planned(None, corpus=[Path("starter")], run=None, init="winter").plan
+    assert unnamed.folder.name.startswith("finetune-")
+    assert unnamed.config.train.init == "winter"
+    by_hand = planned("finetune", "train.init=winter", corpus=[Path("starter")]).plan
+    assert unnamed.config == by_hand.config
+    named = planned("tiny", init="winter").plan
+    assert named.config.train.init == "winter"
+    assert named.config.train.epochs == planned("tiny").plan.config.train.epochs
+
+
+def test_init_leaves_the_shape_of_the_network_to_the_model_it_names() -> None:
+    config = planned(None, corpus=[Path("starter")], init="winter").plan.config
+    assert not config.model.model_fields_set
+
+
+def test_init_given_beats_the_one_of_the_configuration() -> None:
+    assert planned("tiny", "train.init=autumn", init="winter").plan.config.train.init == "winter"
+
+
+def test_resume_and_init_contradict_each_other() -> None:
+    folder = old_run()
+    with pytest.raises(UsageError) as caught:
+        planned(None, resume=True, init="winter")
+    assert caught.value.exit_code == 2
+    assert "--resume and --init contradict" in caught.value.why
+    assert "--run NAME --init MODEL" in caught.value.fix
+    assert folder.last.exists()
+
+
+def test_resumed_run_remembers_what_it_started_from() -> None:
+    old_run(train={"init": "winter"})
+    result = planned(None, resume=True)
+    assert result.plan.config.train.init == "winter"
+    assert not any("→" in line or "stays" in line for line in result.told)
 
 
 def test_extra_poems_are_told_and_saved_so_that_they_are_found_from_elsewhere() -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from poetgen.config import Config, load_config
+from poetgen.config import ConditionsConfig, Config, build_config, load_config
 from poetgen.data.clean import CleaningReport
 from poetgen.data.corpus import Corpus
 from poetgen.data.poem import Poem
@@ -53,6 +54,28 @@ def logged(folder: RunFolder) -> list[dict[str, Any]]:
     """The metrics without what the clock decides."""
     lines = folder.metrics.read_text(encoding="utf-8").splitlines()
     return [{k: v for k, v in json.loads(line).items() if k not in TIMES} for line in lines]
+
+
+def with_train(config: Config, **changes: Any) -> Config:
+    return config.model_copy(update={"train": config.train.model_copy(update=changes)})
+
+
+def with_conditions(config: Config) -> Config:
+    conditions = ConditionsConfig(form=0.5, author=0.5, title=0.5, author_min_poems=20)
+    return config.model_copy(update={"conditions": conditions})
+
+
+@pytest.fixture(scope="module")
+def told(starter: Corpus) -> Corpus:
+    """The starter verses under titles, by authors."""
+    splits = {
+        split: [
+            replace(poem, title=poem.text[: i % 5], author=("竹客", "溪翁", "")[i % 3])
+            for i, poem in enumerate(side)
+        ]
+        for split, side in starter.splits.items()
+    }
+    return Corpus(splits, starter.cleaning)
 
 
 def assert_same_run(ours: RunResult, theirs: RunResult) -> None:
@@ -219,6 +242,96 @@ def test_run_stopped_twice_is_still_the_same(
         resume(tiny_config, starter, "stopped")
     resumed, _ = resume(tiny_config, starter, "stopped")
     assert_same_run(resumed, straight)
+
+
+@pytest.mark.parametrize("step", [5, 20], ids=["first epoch", "second epoch"])
+def test_stopped_and_resumed_run_is_told_the_same_conditions(
+    monkeypatch: pytest.MonkeyPatch, tiny_config: Config, told: Corpus, step: int
+) -> None:
+    config = with_conditions(tiny_config)
+    straight = start(config, told, "straight")
+    assert straight.progress.step > 20, "the second stop should come in the second epoch"
+    at_step(monkeypatch, step, send(signal.SIGTERM))
+    with pytest.raises(Interrupted):
+        start(config, told, "stopped")
+    resumed, _ = resume(config, told, "stopped")
+    assert_same_run(resumed, straight)
+
+
+def test_run_with_conditions_has_their_symbols_and_learns_otherwise(
+    tiny_config: Config, told: Corpus
+) -> None:
+    bare = start(tiny_config, told, "bare")
+    result = start(with_conditions(tiny_config), told, "told")
+    symbols = load_model(result.folder.best).vocab.symbols
+    assert "<title>" in symbols
+    assert "<author:竹客>" in symbols
+    assert "<title>" not in load_model(bare.folder.best).vocab.symbols
+    assert logged(result.folder) != logged(bare.folder)
+
+
+def test_resume_with_other_authors_is_refused(tiny_config: Config, told: Corpus) -> None:
+    config = with_conditions(tiny_config)
+    start(config, told, "spring")
+    train_split = [replace(poem, author="溪翁") for poem in told.splits["train"]]
+    other = Corpus({**told.splits, "train": train_split}, told.cleaning)
+    with pytest.raises(ModelFileError) as caught:
+        resume(config, other, "spring")
+    assert "another corpus" in caught.value.why
+
+
+def test_run_that_starts_from_a_model_goes_on_bit_for_bit_without_its_file(
+    monkeypatch: pytest.MonkeyPatch, tiny_config: Config, starter: Corpus, told: Corpus
+) -> None:
+    origin = start(with_train(tiny_config, epochs=1), starter, "origin").folder
+    config = with_conditions(with_train(tiny_config, init="origin"))
+    straight = start(config, told, "straight")
+    at_step(monkeypatch, 13, send(signal.SIGTERM))
+    with pytest.raises(Interrupted):
+        start(config, told, "stopped")
+    origin.best.unlink()
+    resumed, messages = resume(load_config("checkpoints/stopped/config.yaml"), told, "stopped")
+    assert "from step 13" in messages[0]
+    assert_same_run(resumed, straight)
+
+
+def test_run_that_starts_from_a_model_says_so_in_its_folder_and_not_in_its_model_file(
+    tiny_config: Config, starter: Corpus
+) -> None:
+    start(with_train(tiny_config, epochs=1), starter, "origin")
+    shapeless = build_config(
+        {"data": {"min_count": 1}, "train": {"init": "origin", "epochs": 1, "precision": "fp32"}}
+    )
+    folder = start(shapeless, starter, "spring").folder
+    saved = load_config(str(folder.config))
+    assert saved.train.init == "origin"
+    assert saved.model.hidden_size == tiny_config.model.hidden_size
+    stored = load_model(folder.best)
+    assert stored.config.train.init == ""
+    assert stored.config.model.hidden_size == tiny_config.model.hidden_size
+
+
+def test_run_can_begin_anew_from_its_own_model(tiny_config: Config, starter: Corpus) -> None:
+    start(tiny_config, starter, "spring")
+    before = best_weights(RunFolder(Path("checkpoints/spring")))
+    config = with_train(tiny_config, init="spring", learning_rate=1e-9, epochs=1)
+    folder = new_run("spring", fresh=True)
+    train(config, starter, folder, resume=False, fresh=True, device=CPU, tell=lambda _: None)
+    for name, weight in best_weights(folder).items():
+        torch.testing.assert_close(weight, before[name], rtol=0, atol=1e-6)
+
+
+def test_fresh_run_from_a_model_that_is_missing_costs_no_old_one(
+    tiny_config: Config, starter: Corpus
+) -> None:
+    first = start(with_train(tiny_config, epochs=1), starter, "spring")
+    before = {file.name: file.read_bytes() for file in first.folder.path.iterdir()}
+    config = with_train(tiny_config, init="gone")
+    folder = new_run("spring", fresh=True)
+    with pytest.raises(ModelFileError) as caught:
+        train(config, starter, folder, resume=False, fresh=True, device=CPU, tell=lambda _: None)
+    assert "there is no model gone" in caught.value.why
+    assert {file.name: file.read_bytes() for file in first.folder.path.iterdir()} == before
 
 
 def test_run_that_died_goes_on_from_its_last_save(

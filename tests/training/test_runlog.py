@@ -26,7 +26,7 @@ def entries(path: Path) -> list[dict[str, Any]]:
 
 def write_run(path: Path, *, epochs: int = 2, steps_per_epoch: int = 20) -> None:
     progress = Progress()
-    with RunLog(path, progress, epochs, steps_per_epoch) as log:
+    with RunLog(path, progress, epochs, epochs * steps_per_epoch) as log:
         for _ in range(epochs):
             for _ in range(steps_per_epoch):
                 progress.step += 1
@@ -117,7 +117,7 @@ def test_resume_forgets_what_it_will_log_again(
 ) -> None:
     path = tmp_path / "metrics.jsonl"
     write_run(path)
-    with RunLog(path, Progress(step=step, epoch=epoch), 2, 20):
+    with RunLog(path, Progress(step=step, epoch=epoch), 2, 40):
         pass
     assert shape(path) == WHOLE[:num_kept]
 
@@ -128,7 +128,7 @@ def test_resume_drops_a_half_written_last_line(tmp_path: Path, cut_bytes: int) -
     write_run(path)
     path.write_bytes(path.read_bytes()[:-cut_bytes])
     progress = Progress(step=40, epoch=1)
-    with RunLog(path, progress, 2, 20) as log:
+    with RunLog(path, progress, 2, 40) as log:
         progress.finish_epoch(2.0)
         log.epoch(2.5, VALID)
     # Without its line end alone the last line is whole, and of an epoch that is done again.
@@ -141,7 +141,7 @@ def test_resume_survives_lines_that_are_none(tmp_path: Path) -> None:
     good = path.read_bytes()
     noise = b'\xff\xfe\n[1]\n5\nnull\n{}\n{"kind": "step"}\n{"kind": "step", "step": "x"}\n\n'
     path.write_bytes(noise + good)
-    with RunLog(path, Progress(step=40, epoch=2), 2, 20):
+    with RunLog(path, Progress(step=40, epoch=2), 2, 40):
         pass
     assert path.read_bytes() == good
 
