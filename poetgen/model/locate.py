@@ -1,4 +1,4 @@
-"""Which model: the one named, the environment's, or the newest run."""
+"""Which model: the one named, the environment's, the newest run, or the one that ships."""
 
 import os
 from dataclasses import dataclass
@@ -13,6 +13,8 @@ LATEST = "latest"
 BEST = "best.safetensors"
 """The model file in a run folder."""
 VARIABLE = "POETGEN_CHECKPOINT"
+SHIPPED = Path(__file__).parent.parent / "resources" / "tang.safetensors"
+"""The model that comes with the program; its name is its stem."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +26,9 @@ class ModelChoice:
 
 
 def find_model(given: str | None = None) -> ModelChoice:
-    """The model file to use: `given`, else $POETGEN_CHECKPOINT, else checkpoints/latest.
+    """The model file to use: `given`, else $POETGEN_CHECKPOINT, checkpoints/latest, the shipped one.
 
-    `given` and the variable may name a file, a run folder or a run.
+    `given` and the variable may name a file, a run folder, a run, or the shipped model.
 
     Raises:
         ModelFileError: nothing is there.
@@ -38,10 +40,7 @@ def find_model(given: str | None = None) -> ModelChoice:
     newest = latest_run()
     if newest is not None:
         return ModelChoice(_model_in(str(RUNS / newest)), "the newest run")
-    raise ModelFileError(
-        f"there is no model yet: {RUNS / LATEST} does not exist",
-        "Train one with `poetgen train --config tiny`, or name one with --checkpoint.",
-    )
+    return ModelChoice(SHIPPED, "the one that ships")
 
 
 def latest_run() -> str | None:
@@ -53,7 +52,7 @@ def latest_run() -> str | None:
 
 
 def _model_in(name: str) -> Path:
-    """The model file that `name` means: itself, or the best of a run folder or a run.
+    """The model file that `name` means: itself, the best of a run folder or a run, or the shipped one.
 
     os.path, not Path: it answers "no" to a name that is too long or holds a NUL.
     """
@@ -70,7 +69,9 @@ def _model_in(name: str) -> Path:
                 f"the run {place} has no {BEST} yet: it is written after the first epoch",
                 f"Let it finish an epoch (`poetgen train --resume`), or name another model{other}",
             )
+    if name == SHIPPED.stem:
+        return SHIPPED
     raise ModelFileError(
         f"there is no model {name}: neither a file, a run folder, nor a run in {RUNS}",
-        "Name one with --checkpoint, or train one: poetgen train",
+        f"Name one of these, or {SHIPPED.stem}, the model that ships.",
     )

@@ -5,6 +5,7 @@ import pickle
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from poetgen.config import Config, build_config
-from poetgen.data.poem import MARKS
+from poetgen.data.lines import LineSet
+from poetgen.data.poem import MARKS, Poem
 from poetgen.data.vocab import SPECIALS, Vocabulary
 from poetgen.errors import ModelFileError, OutputError, PoetgenError
 from poetgen.model.store import StoredModel, load_model, new_model, save_model
@@ -339,3 +341,50 @@ def test_target_that_cannot_be_a_file(tmp_path: Path, good: Path) -> None:
     assert folder.is_dir()
     unwritable(good / "below-a-file.safetensors")
     assert load_model(good)
+
+
+def test_int8_is_small_close_and_the_same_each_time(tmp_path: Path) -> None:
+    whole, small = tmp_path / "whole.safetensors", tmp_path / "small.safetensors"
+    original = stored(hidden_size=64, embedding_size=48)
+    save_model(whole, original)
+    save_model(small, original, int8=True)
+    assert small.stat().st_size < whole.stat().st_size / 2
+    loaded = load_model(small)
+    for (name, weight), near in zip(
+        original.model.state_dict().items(), loaded.model.state_dict().values(), strict=True
+    ):
+        assert near.dtype == torch.float32
+        if weight.ndim < 2:
+            assert torch.equal(near, weight), name
+        else:
+            # Half a step of 127 steps to the row's largest weight.
+            limit = weight.abs().amax(dim=1, keepdim=True) / 127 / 2
+            assert bool(((near - weight).abs() <= limit * 1.001).all()), name
+    again = tmp_path / "again.safetensors"
+    save_model(again, loaded, int8=True)
+    for name, weight in load_model(again).model.state_dict().items():
+        torch.testing.assert_close(weight, loaded.model.state_dict()[name], rtol=1e-6, atol=0)
+
+
+def test_training_lines_come_back(tmp_path: Path) -> None:
+    sets = tuple(
+        LineSet.of([Poem(text)]) for text in ("山水云月，云月山水。", "月月月月，山山山山。")
+    )
+    path = tmp_path / "model.safetensors"
+    save_model(path, replace(stored(), lines=sets), int8=True)
+    first, second = load_model(path).lines
+    assert "山水云月" in first
+    assert "月月月月" in second
+    assert "月月月月" not in first
+    assert (first.num_lines, second.num_lines) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [[{"hashes": 0, "lines": 1}], [{"hashes": 3}], ["three"], [{"hashes": 3, "lines": 1}] * 2],
+)
+def test_sets_of_training_lines_that_are_none(tmp_path: Path, header: Any) -> None:
+    path = tmp_path / "model.safetensors"
+    save_model(path, replace(stored(), lines=(LineSet.of([Poem("山水云月，云月山水。")]),)))
+    rewrite(path, lambda values: values.update(training_lines=header))
+    assert "training lines" in failure(path).why
