@@ -42,10 +42,13 @@ def prepare_prompt(text: str, vocab: Vocabulary) -> Prompt:
             f"the model knows no character of the prompt {normal}",
             "Begin with at least one Chinese character of classical verse, such as 床前.",
         )
-    if not unknown:
-        return Prompt(normal)
-    names = ", ".join(f"{c} ({_name(c)})" for c in unknown)
-    return Prompt(normal, (f"not in the model's vocabulary, kept but read as unknown: {names}",))
+    return Prompt(normal, warn_of_unknown(normal, vocab))
+
+
+def warn_of_unknown(text: str, vocab: Vocabulary) -> tuple[str, ...]:
+    """A warning that names the characters of `text` without an id; none where all have one."""
+    names = ", ".join(f"{c} ({_name(c)})" for c in vocab.unknown(text))
+    return (f"not in the model's vocabulary, kept but read as unknown: {names}",) if names else ()
 
 
 def _name(character: str) -> str:

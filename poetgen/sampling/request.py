@@ -8,6 +8,9 @@ from poetgen.data.conditions import NO_CONDITIONS, Conditions
 from poetgen.errors import UsageError
 from poetgen.sampling.prompt import NO_PROMPT, Prompt
 
+MOST = 1000
+"""Of particles, and of poems to choose from: each costs memory and time as a poem does."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -45,6 +48,9 @@ class Constraints:
     """Characters that the lines begin (or end) with, in order."""
     acrostic_at: Literal["start", "end"] = "start"
 
+    def __bool__(self) -> bool:
+        return bool(self.form or self.rhyme or self.rhyme_group or self.tones or self.acrostic)
+
 
 NO_CONSTRAINTS = Constraints()
 
@@ -59,6 +65,20 @@ class Request:
     conditions: Conditions = NO_CONDITIONS
     settings: Settings = Settings()
     constraints: Constraints = NO_CONSTRAINTS
+    take: int = 0
+    """Which of the `best_of` poems that are written for one."""
+    remarks: tuple[str, ...] = ()
+    """What the user should know of the rest, such as conditions that the model cannot take in."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know before a character is written."""
+        return self.prompt.warnings + self.remarks
+
+    def stream(self) -> random.Random:
+        """The poem's own random stream, from its beginning."""
+        take = f":{self.take}" if self.take else ""
+        return random.Random(f"{self.seed}:{self.index}{take}")
 
 
 def new_seed() -> int:
@@ -77,6 +97,8 @@ def check_settings(settings: Settings) -> Settings:
         ("top-k", settings.top_k, settings.top_k >= 0, "0 (no limit) or more"),
         ("top-p", settings.top_p, 0 < settings.top_p <= 1, "more than 0, at most 1 (no limit)"),
         ("min-p", settings.min_p, 0 <= settings.min_p <= 1, "from 0 (no limit) to 1"),
+        ("particles", settings.particles, 1 <= settings.particles <= MOST, f"from 1 to {MOST}"),
+        ("best-of", settings.best_of, 1 <= settings.best_of <= MOST, f"from 1 to {MOST}"),
     ):
         if not fits:  # nan fits nothing
             raise UsageError(f"{name} is {value}", f"Expected a number {expected}.")
