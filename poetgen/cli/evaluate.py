@@ -2,14 +2,19 @@
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from poetgen.cli.boundary import tell
 from poetgen.data.split import Split
 from poetgen.errors import UsageError
+
+if TYPE_CHECKING:
+    from poetgen.evaluation.report import EvaluationSet
+    from poetgen.model.store import StoredModel
 
 
 def evaluate(
@@ -47,32 +52,47 @@ def evaluate(
     choices = [find_model(name) for name in models] if models else [find_model()]
     for choice in choices:
         tell(f"model {choice.path} ({choice.why})")
-    from poetgen.data.corpus import corpus_paths, load_corpus
-    from poetgen.evaluation.report import evaluate_models, file_set, split_set
+    from poetgen.evaluation.report import evaluate_models
     from poetgen.model.store import load_model
 
     stored = [load_model(choice.path) for choice in choices]
-    if poems is not None:
-        on, cleaning = file_set(poems)
-        for fault in cleaning.faults():
-            tell(f"warning: {fault}")
-        for reason, count in cleaning.dropped.items():
-            tell(f"warning: {count} records of {poems} are not scored: {reason}")
-    else:
-        known = (found for choice in choices if (found := _corpus_of_run(choice.path)))
-        paths = corpus_paths(corpus or next(known, []))
-        on = split_set(load_corpus(paths), ", ".join(map(str, paths)), split or "test")
-        for model in stored:
-            if model.corpus != on.corpus:
-                tell(
-                    f"warning: {model.path} was trained on another corpus ({model.corpus}, not "
-                    f"{on.corpus}): poems of this split may stand in its training text"
-                )
+    on = _poems_of_file(poems) if poems is not None else _split(corpus or [], split, stored)
     report = evaluate_models(stored, on)
     if as_json:
         typer.echo(json.dumps(report, ensure_ascii=False, indent=1))
     else:
         _print_table(report)
+
+
+def _poems_of_file(path: Path) -> "EvaluationSet":
+    """The poems of a file, with what is not scored of it told."""
+    from poetgen.evaluation.report import file_set
+
+    on, cleaning = file_set(path)
+    for fault in cleaning.faults():
+        tell(f"warning: {fault}")
+    for reason, count in cleaning.dropped.items():
+        tell(f"warning: {count} records of {path} are not scored: {reason}")
+    return on
+
+
+def _split(
+    corpus: list[Path], split: Split | None, stored: "Sequence[StoredModel]"
+) -> "EvaluationSet":
+    """A split of the corpus, with what makes its figures doubtful told."""
+    from poetgen.data.corpus import corpus_paths, load_corpus
+    from poetgen.evaluation.report import split_set
+
+    of_runs = (found for model in stored if model.path and (found := _corpus_of_run(model.path)))
+    paths = corpus_paths(corpus or next(of_runs, []))
+    on = split_set(load_corpus(paths), ", ".join(map(str, paths)), split or "test")
+    for model in stored:
+        if model.corpus != on.corpus:
+            tell(
+                f"warning: {model.path} was trained on another corpus ({model.corpus}, not "
+                f"{on.corpus}): poems of this split may stand in its training text"
+            )
+    return on
 
 
 def _corpus_of_run(model: Path) -> list[Path]:
