@@ -1,20 +1,22 @@
 """The library's front door: `poetgen.load()` gives a model that samples, streams and scores."""
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Unpack
 
 from poetgen.data.normalise import normalise
 from poetgen.data.poem import Poem
-from poetgen.data.vocab import EOS
 from poetgen.errors import UsageError
 from poetgen.model.likelihood import Likelihood, score
 from poetgen.model.locate import find_model
 from poetgen.model.store import StoredModel, load_model
-from poetgen.sampling.decode import Sample, generate, generate_steps
-from poetgen.sampling.prompt import NO_PROMPT, Prompt, prepare_prompt
-from poetgen.sampling.request import Request, Settings, check_settings, new_seed
+from poetgen.sampling.constraints import check_prompt
+from poetgen.sampling.decode import Failed, Sample, generate, generate_steps
+from poetgen.sampling.options import Options, OptionValues
+from poetgen.sampling.request import Request, new_seed
+from poetgen.sampling.writing import Choice, Setback
 
 
 class PoetModel:
@@ -28,41 +30,42 @@ class PoetModel:
         """How many characters it writes at most after a prompt: as many as it was trained on."""
         return self.stored.config.data.max_tokens
 
-    def prompt(self, text: str | None) -> Prompt:
-        """`text` made ready; None: the model begins by itself.
-
-        Raises:
-            UsageError: nothing in it that the model knows.
-        """
-        return NO_PROMPT if text is None else prepare_prompt(text, self.stored.vocab)
-
     def sample(
         self,
         prompt: str | None = None,
         *,
         num: int = 1,
-        temperature: float = 0.8,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        min_p: float = 0.0,
-        seed: int | None = None,
         batch_size: int = 64,
+        **options: Unpack[OptionValues],
     ) -> list[Poem]:
-        """`num` poems that begin with `prompt`; warns of characters that the model does not know.
+        """`num` poems that begin with `prompt`; warns of what the model does not know.
 
-        The same seed gives the same poems, whatever the batch size; None takes one by chance.
+        `options` are those of the command line: temperature, top_k, top_p, min_p, seed, form, soft,
+        rhyme, rhyme_group, tones, acrostic, acrostic_at, title, author, particles, best_of,
+        allow_copies; see `poetgen.sampling.options.Options`.  The same seed gives the same poems,
+        whatever the batch size; None takes one by chance.
 
         Raises:
-            UsageError: a prompt or a setting out of range.
+            UsageError: a prompt or an option out of range, or options that contradict each other.
+            ConstraintError: there is no such poem, or none was found.
         """
         if num < 1:
             raise UsageError(f"num is {num}", "Ask for one poem or more.")
-        first = self._request(prompt, Settings(temperature, top_k, top_p, min_p), seed)
+        first = self._request(Options(prompt).updated(options))
         requests = (replace(first, index=index) for index in range(num))
-        return [s.poem for s in self.generate(requests, batch_size=batch_size)]
+        poems = []
+        for result in self.generate(requests, batch_size=batch_size):
+            if isinstance(result, Failed):
+                raise result.error
+            poems.append(result.poem)
+        return poems
 
-    def generate(self, requests: Iterable[Request], *, batch_size: int = 64) -> Iterator[Sample]:
+    def generate(
+        self, requests: Iterable[Request], *, batch_size: int = 64
+    ) -> Iterator[Sample | Failed]:
         """The poems of `requests` in order, as an iterator, with their likelihoods and warnings.
+
+        A request that cannot be met gives a `Failed` and stops nothing.
 
         Raises:
             UsageError: `batch_size` is less than 1.
@@ -75,43 +78,70 @@ class PoetModel:
             requests,
             max_tokens=self.max_tokens,
             batch_size=batch_size,
+            lines=self.stored.lines,
         )
 
-    def stream(
-        self,
-        prompt: str | None = None,
-        *,
-        temperature: float = 0.8,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        min_p: float = 0.0,
-        seed: int | None = None,
-    ) -> Iterator[str]:
+    def stream(self, prompt: str | None = None, **options: Unpack[OptionValues]) -> Iterator[str]:
         """One poem, character by character as they are chosen, the prompt first.
 
-        It is the poem that `sample` writes with the same seed.
+        `options` are those of `sample`; it is the poem that `sample` writes with the same seed and
+        one particle.  Under constraints see `stream_request`.
+
+        Raises:
+            UsageError: as `sample`, and where options ask for several particles or the best of several.
+            ConstraintError: as `sample`.
         """
-        return self.stream_request(
-            self._request(prompt, Settings(temperature, top_k, top_p, min_p), seed)
-        )
+        return self.stream_request(self._request(Options(prompt).updated(options).streamed()))
 
-    def _request(self, prompt: str | None, settings: Settings, seed: int | None) -> Request:
-        prepared = self.prompt(prompt)
-        for warning in prepared.warnings:
+    def _request(self, options: Options) -> Request:
+        request = self.request(options, seed=new_seed())
+        for warning in request.warnings:
             warnings.warn(warning, stacklevel=3)  # at the line that called sample or stream
-        return Request(
-            new_seed() if seed is None else seed, 0, prepared, settings=check_settings(settings)
-        )
+        return request
 
-    def stream_request(self, request: Request) -> Iterator[str]:
-        """The characters of one request's poem, the prompt first."""
-        yield from request.prompt.text
+    def request(self, options: Options, *, seed: int) -> Request:
+        """The request that `options` make, with this seed where they have none.
+
+        Raises:
+            UsageError: a prompt with nothing in it that the model knows.
+            ConstraintError: the prompt breaks a constraint.
+        """
+        request = options.request(self.stored.vocab, seed=seed)
+        check_prompt(request, self.stored.vocab)
+        return request
+
+    def stream_request(
+        self, request: Request, take_back: Callable[[], None] | None = None
+    ) -> Iterator[str]:
+        """The characters of one request's poem, the prompt first.
+
+        Under constraints a poem may meet a dead end and be begun anew: then `take_back` is called, and
+        all characters before are void.  Without it they come when they are certain: at the end.
+
+        Raises:
+            ConstraintError: it was given up.
+        """
+        is_live = take_back is not None or not request.constraints
+        held: list[str] = []
+        for column in self._steps(request):
+            for event in column:
+                if isinstance(event, Setback):
+                    held.clear()
+                    if take_back is not None:
+                        take_back()
+                    if event.is_final:
+                        raise event.error
+                elif is_live:
+                    yield from event.text
+                else:
+                    held.append(event.text)
+        yield from "".join(held)
+
+    def _steps(self, request: Request) -> Iterator[list[Choice | Setback]]:
         stored = self.stored
-        for (choice,) in generate_steps(
-            stored.model, stored.vocab, [request], max_tokens=self.max_tokens
-        ):
-            if not choice.in_prompt and choice.token != EOS:
-                yield stored.vocab.symbols[choice.token]
+        return generate_steps(
+            stored.model, stored.vocab, [request], max_tokens=self.max_tokens, lines=stored.lines
+        )
 
     def score(self, text: str) -> Likelihood:
         """The likelihood of a poem by the convention of `poetgen.model.likelihood`.

@@ -2,6 +2,8 @@
 
 import math
 import warnings
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,15 @@ from typing import Any
 import pytest
 
 import poetgen
+from poetgen import api
 from poetgen.api import PoetModel
 from poetgen.data.poem import Poem
 from poetgen.data.vocab import UNK
-from poetgen.errors import ModelFileError, UsageError
+from poetgen.errors import ConstraintError, ModelFileError, UsageError
+from poetgen.sampling.decode import Failed, Sample
+from poetgen.sampling.options import Options
 from poetgen.sampling.request import Request
+from poetgen.sampling.writing import Choice, Setback
 
 
 @pytest.fixture
@@ -111,6 +117,109 @@ def test_a_setting_out_of_range_is_refused_before_anything_is_written(
         model.stream("山", **settings)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"form": "五绝"},
+        {"form": "qijue", "rhyme": True, "tones": True},
+        {"rhyme": True},
+        {"acrostic": "山云月"},
+        {"form": "五律", "rhyme_group": "阳", "temperature": 0},
+    ],
+    ids=str,
+)
+def test_a_stream_under_constraints_is_the_poem_of_one_particle(
+    model: PoetModel, options: dict[str, Any]
+) -> None:
+    (poem,) = model.sample("山", seed=5, particles=1, **options)
+    assert "".join(model.stream("山", seed=5, **options)) == poem.text
+    live = model.request(Options("山", particles=1, **options), seed=5)
+    assert "".join(model.stream_request(live, pytest.fail)) == poem.text
+
+
+def test_constraints_are_kept(model: PoetModel) -> None:
+    poems = model.sample(form="五绝", acrostic="山云月人", num=3, seed=1)
+    assert [[line[0] for line in poem.lines] for poem in poems] == [[*"山云月人"]] * 3
+    assert all(len(line) == 5 for poem in poems for line in poem.lines)
+
+
+def test_what_the_model_cannot_be_told_is_warned_about(model: PoetModel) -> None:
+    with pytest.warns(UserWarning, match="not trained with titles") as caught:
+        model.sample("山", title="望月", seed=1)
+    assert caught[0].filename == __file__
+
+
+def test_a_prompt_that_breaks_a_constraint_is_refused_before_anything_is_written(
+    model: PoetModel,
+) -> None:
+    with pytest.raises(ConstraintError, match="第5字"):
+        model.sample("山云归去晚，", form="七绝")
+    with pytest.raises(ConstraintError, match="第5字"):
+        model.stream("山云归去晚，", form="七绝")
+
+
+def test_options_that_contradict_each_other_are_refused(model: PoetModel) -> None:
+    with pytest.raises(UsageError, match="tones needs a form"):
+        model.sample(tones=True)
+    with pytest.raises(UsageError, match="stream"):
+        model.stream(form="五绝", particles=4)
+    with pytest.raises(UsageError, match="unknown key 'forms'"):
+        model.sample(forms="五绝")  # type: ignore[call-arg]
+
+
+ERROR = ConstraintError("a dead end", "Ask for less.")
+
+
+def steps_of(events: str) -> Iterator[list[Choice | Setback]]:
+    """A step per character; / is a dead end, ! the last of them."""
+    for event in events:
+        if event in "/!":
+            yield [Setback(0, ERROR, is_final=event == "!")]
+        else:
+            yield [Choice(0, 9, 1.0, in_prompt=False, text=event)]
+
+
+class Screen(list[str]):
+    """Shows each character as it comes."""
+
+    def show(self, characters: Iterator[str]) -> None:
+        for character in characters:
+            self += [character]
+
+
+def test_what_a_dead_end_took_back_is_never_seen_unless_it_can_be_taken_back(
+    model: PoetModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "generate_steps", lambda *_, **__: steps_of("山/云月/山云。"))
+    request = model.request(Options(form="五绝"), seed=1)
+    assert list(model.stream_request(request)) == ["山", "云", "。"]
+    screen = Screen()
+    screen.show(model.stream_request(request, screen.clear))
+    assert screen == ["山", "云", "。"]
+
+
+def test_a_stream_that_is_given_up_raises(
+    model: PoetModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "generate_steps", lambda *_, **__: steps_of("山/云!"))
+    request = model.request(Options(form="五绝"), seed=1)
+    screen = Screen()
+    with pytest.raises(ConstraintError, match="a dead end"):
+        screen.show(model.stream_request(request))
+    with pytest.raises(ConstraintError, match="a dead end"):
+        screen.show(model.stream_request(request, screen.clear))
+    assert screen == []
+
+
+def test_a_poem_that_cannot_be_written_raises_in_sample(
+    model: PoetModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = Failed(Request(1), ERROR)
+    monkeypatch.setattr(api, "generate", lambda *_, **__: iter([failed]))
+    with pytest.raises(ConstraintError, match="a dead end"):
+        model.sample(form="五绝", seed=1)
+
+
 @pytest.mark.parametrize("prompt", ["", "，", "hello"])
 def test_a_prompt_with_nothing_known_in_it_is_refused(model: PoetModel, prompt: str) -> None:
     with pytest.raises(UsageError):
@@ -125,8 +234,9 @@ def test_a_batch_size_below_1_is_refused(model: PoetModel) -> None:
 
 
 def test_score_is_the_likelihood_that_sampling_reports(model: PoetModel) -> None:
-    samples = list(model.generate([Request(1, i, model.prompt("山")) for i in range(300)]))
-    ended = [sample for sample in samples if not sample.warnings]
+    request = model.request(Options("山"), seed=1)
+    results = model.generate(replace(request, index=i) for i in range(300))
+    ended = [s for s in results if isinstance(s, Sample) and not s.warnings]
     assert ended
     for sample in ended[:5]:
         scored = model.score(sample.poem.text)

@@ -113,7 +113,7 @@ NEED_TORCH = {"poetgen.data.batches"}
 def modules_without_torch() -> list[str]:
     light = {"errors", "files", "config", "prosody", "data"}
     below = [m for m in module_names(PACKAGE) if part(m) in light and m not in NEED_TORCH]
-    said = ["poetgen.sampling.prompt", "poetgen.sampling.request", "poetgen.sampling.jobs"]
+    said = [f"poetgen.sampling.{m}" for m in ("prompt", "request", "options", "jobs", "continued")]
     return sorted({"poetgen", "poetgen.cli.main", "poetgen.training.plan", *below, *said})
 
 

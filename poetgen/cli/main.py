@@ -28,17 +28,26 @@ corpus_app = typer.Typer(
 )
 app.add_typer(corpus_app, name="corpus")
 
-# Every help text ends in a command that can be typed.
-for _app, _name, _command, _example in (
+# Every help text ends in commands that can be typed.
+for _app, _name, _command, *_examples in (
     (corpus_app, "fetch", fetch, "corpus fetch --to data/tang"),
     (corpus_app, "report", report, "corpus report --corpus data/tang --json"),
     (app, "train", train, "train --config base --set train.epochs=4 --run short"),
-    (app, "sample", sample, "sample 床前 --temperature 0.8 --seed 1 --num 3"),
+    (
+        app,
+        "sample",
+        sample,
+        "sample 床前 --temperature 0.8 --seed 1 --num 3",
+        "sample --acrostic 床前明月 --form 七绝 --rhyme --tones --num 4 --seed 3",
+        "sample 白日 --form 五绝 --rhyme-group 尤 --explain",
+        "sample --prompts prompts.txt --form 五律 --rhyme --output poems.jsonl",
+    ),
     (app, "eval", evaluate, "eval --corpus data/tang --split test --json"),
     (app, "info", info, "info --json"),
     (app, "scan", scan, "scan 白日依山尽，黄河入海流。欲穷千里目，更上一层楼。"),
 ):
-    _app.command(_name, epilog=f"Example: `poetgen {_example}`")(bounded(_command))
+    _epilog = "\n\n".join(f"Example: `poetgen {example}`" for example in _examples)
+    _app.command(_name, epilog=_epilog)(bounded(_command))
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,58 +1,222 @@
 """`poetgen sample`."""
 
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import poetgen
 from poetgen.cli.boundary import tell
 from poetgen.cli.options import OutputFormat, Script
 from poetgen.errors import UsageError
+
+if TYPE_CHECKING:
+    from poetgen.api import PoetModel
+    from poetgen.cli.render import Page
+    from poetgen.model.locate import ModelChoice
+    from poetgen.sampling.options import Options
+    from poetgen.sampling.request import Request
+
+_CHOOSING = "How each character is chosen"
+_VERSE = "What the poem must be"
+_TOLD = "What the model is told (where it was trained to listen)"
+_MANY = "Several poems, and choosing among them"
+_OUTPUT = "Where poems go, and how they look"
 
 
 def sample(
     prompt: Annotated[
         str | None,
-        typer.Argument(help="The beginning, such as 床前. Without one the model begins by itself."),
+        typer.Argument(
+            help="The beginning, such as 床前. Without one the model begins by itself. Without a mark "
+            "at its end it is the beginning of a line; with marks it must fit the form."
+        ),
     ] = None,
     temperature: Annotated[
         float,
-        typer.Option(help="Below 1 plainer, above 1 bolder; 0: always the likeliest character."),
+        typer.Option(
+            help="Below 1 plainer, above 1 bolder; 0: always the likeliest character.",
+            rich_help_panel=_CHOOSING,
+        ),
     ] = 0.8,
     top_k: Annotated[
-        int, typer.Option(help="Choose among the k likeliest characters; 0: all.")
+        int,
+        typer.Option(
+            help="Choose among the k likeliest characters; 0: all.", rich_help_panel=_CHOOSING
+        ),
     ] = 0,
     top_p: Annotated[
-        float, typer.Option(help="Choose among the fewest that have this probability; 1: all.")
+        float,
+        typer.Option(
+            help="Choose among the fewest that have this probability; 1: all.",
+            rich_help_panel=_CHOOSING,
+        ),
     ] = 1.0,
     min_p: Annotated[
         float,
         typer.Option(
-            help="Choose among those at least this share as likely as the likeliest; 0: all."
+            help="Choose among those at least this share as likely as the likeliest; 0: all. "
+            "With any of these three, sampling under constraints is an approximation.",
+            rich_help_panel=_CHOOSING,
         ),
     ] = 0.0,
-    num: Annotated[int, typer.Option(min=1, help="Poems to write (per prompt).")] = 1,
     seed: Annotated[
-        int | None, typer.Option(help="The same seed writes the same poems. Default: by chance.")
+        int | None,
+        typer.Option(
+            help="The same seed writes the same poems. Default: by chance.",
+            rich_help_panel=_CHOOSING,
+        ),
     ] = None,
-    script: Annotated[Script, typer.Option(help="Characters to print.")] = Script.simplified,
+    form: Annotated[
+        str,
+        typer.Option(
+            metavar="FORM",
+            help="五绝 or 七绝 (four lines of 5 or 7 characters), 五律 or 七律 (eight); or wujue, qijue, "
+            "wulv, qilv. The model is told, and line lengths and marks are imposed.",
+            rich_help_panel=_VERSE,
+        ),
+    ] = "",
+    soft: Annotated[
+        bool,
+        typer.Option(
+            "--soft",
+            help="Only tell the model the form, impose nothing of it.",
+            rich_help_panel=_VERSE,
+        ),
+    ] = False,
+    rhyme: Annotated[
+        bool,
+        typer.Option(
+            "--rhyme",
+            help="Even lines rhyme as Tang poets did, on no character twice; "
+            "the model's first rhyme decides in which group.",
+            rich_help_panel=_VERSE,
+        ),
+    ] = False,
+    rhyme_group: Annotated[
+        str,
+        typer.Option(
+            metavar="GROUP",
+            help="Rhyme in this one of the 106 groups (平水韵), such as 东 or 阳. Implies --rhyme.",
+            rich_help_panel=_VERSE,
+        ),
+    ] = "",
+    tones: Annotated[
+        bool,
+        typer.Option(
+            "--tones",
+            help="Keep the tone patterns of regulated verse (平仄, 对, 粘; no 孤平, no 三平尾). "
+            "Needs --form.",
+            rich_help_panel=_VERSE,
+        ),
+    ] = False,
+    acrostic: Annotated[
+        str,
+        typer.Option(
+            metavar="CHARACTERS",
+            help="The lines begin with these in order (藏头诗): one for each line of the form; "
+            "without a form the poem has as many lines as these are.",
+            rich_help_panel=_VERSE,
+        ),
+    ] = "",
+    acrostic_at: Annotated[
+        str,
+        typer.Option(
+            metavar="start|end",
+            help="Where in the lines the acrostic stands.",
+            rich_help_panel=_VERSE,
+        ),
+    ] = "start",
+    allow_copies: Annotated[
+        bool,
+        typer.Option(
+            "--allow-copies",
+            help="Lines may stand word for word in the training poems; else such a poem is "
+            "written again.",
+            rich_help_panel=_VERSE,
+        ),
+    ] = False,
+    title: Annotated[
+        str, typer.Option(help="The title that the poem is to have.", rich_help_panel=_TOLD)
+    ] = "",
+    author: Annotated[
+        str, typer.Option(help="In whose manner to write, such as 李白.", rich_help_panel=_TOLD)
+    ] = "",
+    num: Annotated[
+        int, typer.Option(min=1, help="Poems to write (per prompt).", rich_help_panel=_MANY)
+    ] = 1,
+    particles: Annotated[
+        int | None,
+        typer.Option(
+            help="Under constraints, write each poem in this many versions side by side, drop those "
+            "that run into a corner, and draw one at the end: more are truer to the model, and "
+            "slower. Default: 4 under constraints; 1 is the fastest.",
+            rich_help_panel=_MANY,
+        ),
+    ] = None,
+    best_of: Annotated[
+        int,
+        typer.Option(
+            help="Write so many poems for each and keep the one that the model finds likeliest.",
+            rich_help_panel=_MANY,
+        ),
+    ] = 1,
+    batch_size: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Poems written side by side, a particle counting as one: changes the speed and the "
+            "memory, not the poems.",
+            rich_help_panel=_MANY,
+        ),
+    ] = 64,
     prompts: Annotated[
         Path | None,
         typer.Option(
-            help="A file of prompts, one per line, or JSON objects with any of prompt, temperature, "
-            "top_k, top_p, min_p, seed; - is standard input."
+            help="A file of prompts, one per line, or JSON objects with a prompt and any of the options "
+            "above but --num and --batch-size (top_k for --top-k); - is standard input. With "
+            "--output, the same command goes on where it was broken off.",
+            rich_help_panel=_MANY,
         ),
     ] = None,
     output_format: Annotated[
         OutputFormat | None,
-        typer.Option("--format", help="text (the default) or jsonl (the default of --prompts)."),
+        typer.Option(
+            "--format",
+            help="text (the default) or jsonl (the default of --prompts).",
+            rich_help_panel=_OUTPUT,
+        ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Write to this file instead of standard output.")
+        Path | None,
+        typer.Option(
+            help="Write to this file instead of standard output.", rich_help_panel=_OUTPUT
+        ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Poems written side by side.")] = 64,
+    script: Annotated[
+        Script, typer.Option(help="Characters to print.", rich_help_panel=_OUTPUT)
+    ] = Script.simplified,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="Below each poem show its tones, its rhyme, and how likely the model found each "
+            "character; in jsonl, add the probabilities.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = False,
+    stream: Annotated[
+        bool | None,
+        typer.Option(
+            "--stream/--no-stream",
+            help="Show characters as they are chosen, with one particle. "
+            "Default: on a terminal, for one poem of one particle.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
     checkpoint: Annotated[
         str | None,
         typer.Option(
@@ -60,56 +224,131 @@ def sample(
             "Default: $POETGEN_CHECKPOINT, the newest run."
         ),
     ] = None,
-    stream: Annotated[
-        bool | None,
-        typer.Option(
-            "--stream/--no-stream",
-            help="Show characters as they are chosen. Default: for one poem on a terminal.",
-        ),
-    ] = None,
 ) -> None:
     """Write poems.
 
-    Poems go to standard output, all else to standard error.
+    Poems go to standard output, all else to standard error. Constraints only say what may stand
+    where: the model still writes every character.
     """
+    from poetgen.cli.render import Page
     from poetgen.model.locate import find_model
-    from poetgen.sampling.request import Request, Settings, check_settings, new_seed
+    from poetgen.sampling.options import Options
 
-    as_jsonl = output_format is OutputFormat.jsonl
-    streamable = num == 1 and prompts is None and output is None and not as_jsonl
+    options = Options(
+        prompt=prompt,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        seed=seed,
+        form=form,
+        soft=soft,
+        rhyme=rhyme,
+        rhyme_group=rhyme_group,
+        tones=tones,
+        acrostic=acrostic,
+        acrostic_at=acrostic_at,
+        title=title,
+        author=author,
+        particles=particles,
+        best_of=best_of,
+        allow_copies=allow_copies,
+    )
     if prompts is not None and prompt is not None:
         raise UsageError("a PROMPT and --prompts contradict each other", "Give one of them.")
-    if stream and not streamable:
+    if output_format is None:
+        output_format = OutputFormat.text if prompts is None else OutputFormat.jsonl
+    is_one = num == 1 and prompts is None
+    is_shown = output is None and output_format is OutputFormat.text and not explain
+    if stream and not (is_one and is_shown):
         raise UsageError(
             "--stream shows one poem as text on standard output",
-            "Leave out --stream, or --num, --prompts, --output and --format jsonl.",
+            "Leave out --stream, or --num, --prompts, --output, --explain and --format jsonl.",
         )
-    settings = check_settings(Settings(temperature, top_k, top_p, min_p))
+    if stream:
+        options = options.streamed()
     choice = find_model(checkpoint)
-    seed = new_seed() if seed is None else seed
+    page = Page(output_format, script, str(choice.path), explain, output)
+    if prompts is not None:
+        _run_job(prompts, num, options, choice, page, batch_size)
+    elif stream or (
+        stream is None and is_one and is_shown and options.can_stream and sys.stdout.isatty()
+    ):
+        _stream(options, choice, script)
+    else:
+        _write(num, options, choice, page, batch_size)
+
+
+def _write(
+    num: int, options: "Options", choice: "ModelChoice", page: "Page", batch_size: int
+) -> None:
+    model, request = _prepare(options, choice)
+    from poetgen.cli.output import open_output, raise_if_failed, tell_cut_off, write_poems
+
+    requests = (replace(request, index=index) for index in range(num))
+    with open_output(page.output, request.seed) as output:
+        write_poems(model.generate(requests, batch_size=batch_size), page, output, total=num)
+    tell_cut_off(output.progress, page)
+    raise_if_failed(output.progress)
+
+
+def _stream(options: "Options", choice: "ModelChoice", script: Script) -> None:
+    from poetgen.cli.render import LiveVerse
+
+    model, request = _prepare(options, choice)
+    live = LiveVerse(script)
+    # What is not on a terminal cannot be taken back, so there only what is certain is written.
+    take_back = live.take_back if sys.stdout.isatty() else None
+    live.show(model.stream_request(request, take_back))
+
+
+def _run_job(
+    prompts: Path,
+    num: int,
+    options: "Options",
+    choice: "ModelChoice",
+    page: "Page",
+    batch_size: int,
+) -> None:
+    from poetgen.cli.output import open_output, raise_if_failed, tell_cut_off, write_job
+    from poetgen.sampling.continued import can_continue
+    from poetgen.sampling.jobs import Job, describe_job, open_lines
+
+    job = None
+    with open_lines(prompts) as lines:
+        if page.output is not None and can_continue(prompts, page.output):
+            settings = {"num": num, "poetgen": poetgen.__version__, **page.settings}
+            job = describe_job(prompts, choice.path, options, **settings)
+        elif page.output is not None:
+            tell("prompts or output are no plain file: broken off, this job has to begin anew")
+        with open_output(page.output, options.seed, job) as output:
+            seed = output.progress.seed
+            model = _load(choice, seed)
+            prepare = partial(model.request, seed=seed)
+            write_job(
+                Job(lines, num, options, prepare, tell, tell_warnings=page.is_text),
+                partial(model.generate, batch_size=batch_size),
+                page,
+                output,
+            )
+    tell_cut_off(output.progress, page)
+    raise_if_failed(output.progress)
+
+
+def _prepare(options: "Options", choice: "ModelChoice") -> "tuple[PoetModel, Request]":
+    """The model, and the request to it, its warnings told."""
+    from poetgen.sampling.request import new_seed
+
+    seed = new_seed() if options.seed is None else options.seed
+    model = _load(choice, seed)
+    request = model.request(options, seed=seed)
+    for warning in request.warnings:
+        tell(f"warning: {warning}")
+    return model, request
+
+
+def _load(choice: "ModelChoice", seed: int) -> "PoetModel":
     tell(f"model {choice.path} ({choice.why}), seed {seed}")
     from poetgen.api import load
-    from poetgen.cli.render import stream_poem, write_samples
-    from poetgen.sampling.jobs import Job, open_lines
 
-    model = load(choice.path)
-    write = partial(write_samples, output=output, script=script, model=str(choice.path))
-    if prompts is not None:
-        output_format = output_format or OutputFormat.jsonl
-        is_text = output_format is OutputFormat.text
-        job = Job(
-            open_lines(prompts), num, seed, settings, model.prompt, tell, tell_warnings=is_text
-        )
-        samples = model.generate(job, batch_size=batch_size)
-        write(samples, output_format=output_format, total=None)
-        job.raise_if_lines_failed()
-        return
-    prepared = model.prompt(prompt)
-    for warning in prepared.warnings:
-        tell(f"warning: {warning}")
-    if stream or (stream is None and streamable and sys.stdout.isatty()):
-        stream_poem(model.stream_request(Request(seed, 0, prepared, settings=settings)), script)
-        return
-    requests = (Request(seed, index, prepared, settings=settings) for index in range(num))
-    samples = model.generate(requests, batch_size=batch_size)
-    write(samples, output_format=output_format or OutputFormat.text, total=num)
+    return load(choice.path)

@@ -3,21 +3,39 @@
 A line that cannot be used is reported with its number and does not stop the rest.
 """
 
+import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from poetgen.errors import PoetgenError, UsageError
-from poetgen.sampling.prompt import Prompt
-from poetgen.sampling.request import Request, Settings, check_settings
+from poetgen.sampling.options import Options
+from poetgen.sampling.request import Request
 
-_NUMBERS = {"temperature": float, "top_k": int, "top_p": float, "min_p": float, "seed": int}
+CHUNK_POEMS = 256
+"""Poems that a job makes and puts on the disk together, whatever its batch size.
+
+A job that goes on does so at the beginning of a chunk, so its batches are those of a job that was
+never broken off, and its poems the same to the last bit.
+"""
 
 
-@dataclass
+@dataclass(frozen=True)
+class Chunk:
+    """The requests of `CHUNK_POEMS` indices, less those of lines that failed."""
+
+    requests: list[Request]
+    next_index: int
+    """The first index behind the chunk."""
+    failed_lines: int
+
+
+@dataclass(frozen=True)
 class Job:
     """The requests of a file's lines, `num` per line; iterate once.
 
@@ -28,85 +46,80 @@ class Job:
     lines: Iterable[bytes]
     """In UTF-8, with or without a BOM."""
     num: int
-    seed: int
-    settings: Settings
-    prepare: Callable[[str], Prompt]
+    options: Options
+    """Of every line, but for what a line sets itself."""
+    prepare: Callable[[Options], Request]
+    """Makes the request of a line's options; raises a `PoetgenError` where there can be none."""
     tell: Callable[[str], None]
     tell_warnings: bool = False
-    """Whether to tell what a prompt's warnings are; a JSON line carries them itself."""
-    failed: int = field(default=0, init=False)
+    """Whether to tell what a request's warnings are; a JSON line carries them itself."""
 
-    def __iter__(self) -> Iterator[Request]:
-        done = 0
+    def chunks(self, start: int = 0) -> Iterator[Chunk]:
+        """The requests from index `start` on, where a chunk begins."""
+        requests: list[Request] = []
+        failed_lines = behind = 0
         for number, line in enumerate(self.lines):
-            if not line.strip():
+            first, behind = number * self.num, (number + 1) * self.num
+            if behind <= start:
                 continue
+            request = None
             try:
-                request = self._request(_decoded(line))
+                request = self._request(line)
             except PoetgenError as error:
-                self.failed += 1
-                self.tell(f"line {number + 1}: {error.why}")
-                continue
-            if self.tell_warnings:
-                for warning in request.prompt.warnings:
+                if first >= start:  # else it was told, and counted, with the chunk before
+                    failed_lines += 1
+                    self.tell(f"line {number + 1}: {error.why}")
+            if request is not None and self.tell_warnings and first >= start:
+                for warning in request.warnings:
                     self.tell(f"line {number + 1}: {warning}")
-            for j in range(self.num):
-                yield replace(request, index=number * self.num + j)
-            done += 1
-        if not done:
-            self.raise_if_lines_failed()  # now, so that no output is replaced by an empty one
+            for index in range(max(first, start), behind):
+                if request is not None:
+                    requests.append(replace(request, index=index))
+                if (index + 1) % CHUNK_POEMS == 0:
+                    yield Chunk(requests, index + 1, failed_lines)
+                    requests, failed_lines = [], 0
+        if requests or failed_lines:
+            yield Chunk(requests, behind, failed_lines)
 
-    def raise_if_lines_failed(self) -> None:
-        """Raise after the work where some of it could not be done.
+    def place(self, index: int) -> str:
+        """Where the poem of that index was asked for, to tell the user."""
+        line, j = divmod(index, self.num)
+        return f"line {line + 1}" + (f", poem {j + 1}" if self.num > 1 else "")
 
-        Raises:
-            PoetgenError: naming how many lines failed; each was reported when it was met.
-        """
-        if self.failed:
-            raise PoetgenError(
-                f"{self.failed} lines could not be used (see above); the others, if any, are done",
-                "Mend those lines and run the job again; the other poems stay as they are.",
-            )
-
-    def _request(self, line: str) -> Request:
-        """A line of text is a prompt; a JSON object may set any sampling option beside it."""
-        if not line.startswith("{"):
-            return Request(self.seed, 0, self.prepare(line), settings=self.settings)
-        try:
-            values = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise UsageError(f"not JSON: {error}", "Correct the line.") from error
-        prompt = values.pop("prompt", None)
-        if prompt is not None and not isinstance(prompt, str):
-            raise UsageError(f"prompt is {prompt!r}, not a string", "Correct the line.")
-        for key, value in values.items():
-            _check_number(key, value)
-        seed = values.pop("seed", self.seed)
-        settings = check_settings(replace(self.settings, **values))
-        return Request(
-            seed, 0, Prompt() if prompt is None else self.prepare(prompt), settings=settings
-        )
+    def _request(self, line: bytes) -> Request | None:
+        """A line of text is a prompt; a JSON object may set any option; a blank line asks nothing."""
+        text = _decoded(line)
+        if not text:
+            return None
+        values = _object(text) if text.startswith("{") else {"prompt": text}
+        return self.prepare(self.options.updated(values))
 
 
-def open_lines(path: Path) -> Iterator[bytes]:
+def describe_job(prompts: Path, model: Path, options: Options, **settings: Any) -> dict[str, Any]:
+    """All that decides a job's output but the seed, as JSON values: what makes it the same job."""
+    asked = asdict(options)
+    del asked["seed"]
+    return {"prompts": _digest(prompts), "model": _digest(model), **settings, **asked}
+
+
+@contextmanager
+def open_lines(path: Path) -> Iterator[Iterable[bytes]]:
     """The lines of a file of prompts, one at a time; `-` is standard input.
 
     Raises:
-        PoetgenError: the file is missing or unreadable; at once, not at the first line.
+        PoetgenError: the file is missing or unreadable.
     """
     if str(path) == "-":
-        return iter(sys.stdin.buffer)
+        yield sys.stdin.buffer
+        return
     try:
-        return _each_line(path.open("rb"))
+        stream = path.open("rb")
     except OSError as error:
         raise PoetgenError(
             f"{path} cannot be read: {error.strerror}", "Name a file of prompts, one per line."
         ) from error
-
-
-def _each_line(stream: BinaryIO) -> Iterator[bytes]:
     with stream:
-        yield from stream
+        yield stream
 
 
 def _decoded(line: bytes) -> str:
@@ -116,12 +129,18 @@ def _decoded(line: bytes) -> str:
         raise UsageError("not UTF-8", "Save the file as UTF-8.") from error
 
 
-def _check_number(key: str, value: Any) -> None:
-    kind = _NUMBERS.get(key)
-    if kind is None:
-        raise UsageError(
-            f"unknown key {key!r} (known: prompt, {', '.join(_NUMBERS)})", "Correct it."
-        )
-    fits = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
-    if not fits:
-        raise UsageError(f"{key} is {value!r}, not a number", "Correct the line.")
+def _object(text: str) -> dict[str, Any]:
+    try:
+        values: dict[str, Any] = json.loads(text)  # it begins with {
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"not JSON: {error}", "Correct the line.") from error
+    return values
+
+
+def _digest(path: Path) -> str:
+    """Sixteen hex digits that name a file's content."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, partial(hashlib.blake2b, digest_size=8)).hexdigest()
+    except OSError as error:
+        raise PoetgenError(f"{path} cannot be read: {error.strerror}", "Name another.") from error

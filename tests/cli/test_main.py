@@ -60,17 +60,17 @@ def test_an_unknown_word_exits_2_with_nothing_on_stdout(arguments: list[str]) ->
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_the_help_of_a_command_ends_its_text_in_an_example_that_parses(
+def test_the_help_of_a_command_ends_its_text_in_examples_that_parse(
     command: tuple[str, ...],
 ) -> None:
     result = runner.invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
     assert result.exit_code == 0
-    found = re.search(r"Example: `?(poetgen [^`│\n]*)", result.stdout)
-    assert found, result.stdout
-    example = found[1].strip()
-    assert example.startswith(COMMANDS[command])
-    # With --help behind it the line is parsed, but nothing is done.
-    assert runner.invoke(app, [*shlex.split(example)[1:], "--help"]).exit_code == 0
+    examples = re.findall(r"Example: `?(poetgen [^`│\n]*)", result.stdout)
+    assert examples, result.stdout
+    for example in examples:
+        assert example.startswith(COMMANDS[command])
+        # With --help behind it the line is parsed, but nothing is done.
+        assert runner.invoke(app, [*shlex.split(example)[1:], "--help"]).exit_code == 0
 
 
 def test_help_does_not_import_torch(tmp_path: Path) -> None:

@@ -1,14 +1,19 @@
 """`poetgen sample`."""
 
+import inspect
 import json
+import os
 import pickle
+import random
 import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,8 +23,11 @@ from typer.testing import CliRunner, Result
 
 from poetgen.api import PoetModel
 from poetgen.cli.main import app
+from poetgen.cli.sample import sample as sample_command
 from poetgen.data.normalise import to_traditional
 from poetgen.model.store import StoredModel
+from poetgen.prosody.forms import scan
+from poetgen.sampling.options import DEFAULT_PARTICLES, Options
 from tests.refusal import is_refused
 
 runner = CliRunner()
@@ -182,6 +190,12 @@ def test_a_prompt_with_nothing_known_in_it_exits_2(prompt: str) -> None:
         (["--top-p", "0"], "top-p is 0.0"),
         (["--top-p", "nan"], "top-p is nan"),
         (["--min-p", "2"], "min-p is 2.0"),
+        (["--particles", "0"], "particles is 0"),
+        (["--best-of", "0"], "best-of is 0"),
+        (["--form", "五言"], "there is no form 五言"),
+        (["--rhyme-group", "中"], "中 is no rhyme group"),
+        (["--acrostic", "x"], "the acrostic x is not all of Han characters"),
+        (["--acrostic-at", "middle"], "acrostic_at is 'middle'"),
     ],
 )
 def test_a_setting_out_of_range_exits_2(options: list[str], why: str) -> None:
@@ -227,6 +241,15 @@ def test_a_temperature_next_to_0_is_greedy() -> None:
         ["山", "--stream", "--num", "2"],
         ["山", "--stream", "--format", "jsonl"],
         ["山", "--stream", "--output", "x"],
+        ["山", "--stream", "--explain"],
+        ["山", "--stream", "--particles", "2"],
+        ["山", "--stream", "--form", "五绝", "--particles", "4"],
+        ["山", "--stream", "--best-of", "2"],
+        ["--soft"],
+        ["--tones"],
+        ["--form", "五绝", "--tones", "--soft"],
+        ["--form", "五绝", "--acrostic", "春夏秋"],
+        ["--form", "五绝", "--rhyme-group", "送"],
         ["--stream", "--prompts", "prompts.txt"],
         ["山", "--prompts", "prompts.txt"],
     ],
@@ -314,7 +337,7 @@ def test_an_output_that_cannot_be_written_exits_1_and_harms_nothing() -> None:
     assert Path("file").read_text() == Path("folder/inside").read_text() == "old"
 
 
-def records(text: str) -> list[dict[str, object]]:
+def records(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -350,6 +373,271 @@ def test_a_job_with_bad_lines_does_the_others_and_exits_1() -> None:
     assert fix.startswith("  → ")
     mended = sample("--prompts", "-", "--seed", "1", stdin=bad.replace("hello", "月"))
     assert [r for r in records(mended.stdout) if r["index"] != 2] == records(result.stdout)
+
+
+FORMS = {"五绝": (4, 5), "七绝": (4, 7), "五律": (8, 5), "七律": (8, 7)}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_form_is_kept_and_named_in_the_record(form: str) -> None:
+    out = succeeds(sample("--form", form, "--num", "3", "--seed", "1", "--format", "jsonl"))
+    num_lines, length = FORMS[form]
+    for record in records(out):
+        assert record["form"] == form
+        assert record["constraints"] == {"form": form}
+        assert [len(line) for line in record["lines"]] == [length] * num_lines
+        assert record["warnings"] == []
+
+
+def test_constraints_combine_and_scan_finds_them_kept() -> None:
+    out = succeeds(
+        sample(
+            *("山", "--form", "wujue", "--rhyme", "--tones", "--acrostic", "山云月人"),
+            *("--num", "3", "--seed", "1", "--format", "jsonl"),
+        )
+    )
+    for record in records(out):
+        assert "".join(line[0] for line in record["lines"]) == "山云月人"
+        found = scan(record["lines"])
+        assert found is not None
+        assert found.regulated
+        assert record["constraints"] == {
+            "form": "五绝",
+            "rhyme": True,
+            "tones": True,
+            "acrostic": "山云月人",
+        }
+
+
+def test_a_soft_form_imposes_nothing_and_is_told_where_it_can() -> None:
+    result = sample("山", "--form", "五绝", "--soft", "--seed", "1")
+    assert result.stdout == succeeds(sample("山", "--seed", "1"))
+    assert "warning: this model was not trained with forms" in result.stderr
+
+
+def test_a_title_and_an_author_that_the_model_cannot_be_told_are_warned_about() -> None:
+    asked = ["山", "--title", "望月", "--author", "李白", "--seed", "1"]
+    result = sample(*asked)
+    assert result.stdout == succeeds(sample("山", "--seed", "1"))
+    warnings = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
+    assert warnings == [
+        "warning: this model was not trained with authors: the author is left out",
+        "warning: this model was not trained with titles: the title is left out",
+    ]
+    (record,) = records(succeeds(sample(*asked, "--format", "jsonl")))
+    assert [f"warning: {warning}" for warning in record["warnings"][:2]] == warnings
+    assert record["constraints"] == {"author": "李白", "title": "望月"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["山云归去晚，", "--form", "七绝"], "ends a line of 5"),
+        (["山云归去晚月", "--form", "五绝"], "a line of 五绝 has 5 characters"),
+        (["山", "--acrostic", "云月"], "stands where the acrostic needs 云"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_prompt_that_breaks_a_constraint_exits_3_saying_where(
+    arguments: list[str], why: str
+) -> None:
+    for form in (["--format", "text"], ["--format", "jsonl"], ["--stream"], ["--num", "3"]):
+        result = sample(*arguments, *form)
+        assert is_refused(result, 3)
+        assert why in result.stderr
+        assert "第" in result.stderr
+
+
+def test_a_constraint_that_cannot_be_met_leaves_the_old_output() -> None:
+    Path("poems.txt").write_text("old")
+    assert is_refused(sample("山云归去晚，", "--form", "七绝", "--output", "poems.txt"), 3)
+    assert Path("poems.txt").read_text() == "old"
+    assert not list(Path().glob("poems.txt.*"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--form", "五绝"],
+        ["--form", "七绝", "--rhyme", "--tones"],
+        ["--rhyme"],
+        ["--acrostic", "山云月"],
+        ["--form", "五律", "--script", "traditional"],
+    ],
+    ids=" ".join,
+)
+def test_a_stream_under_constraints_prints_the_same_poem(options: list[str]) -> None:
+    one = succeeds(sample("山", *options, "--seed", "2", "--particles", "1"))
+    assert succeeds(sample("山", *options, "--seed", "2", "--stream")) == one
+    alone = sample("山", *options, "--seed", "2", "--stream", "--particles", "1")
+    assert succeeds(alone) == one
+
+
+def test_particles_and_best_of_choose_among_poems_by_the_seed_alone() -> None:
+    asked = ["--form", "五绝", "--rhyme", "--seed", "3", "--num", "4", "--best-of", "2"]
+    several = succeeds(sample(*asked, "--particles", "3"))
+    assert sample(*asked, "--particles", "3", "--batch-size", "1").stdout == several
+    assert sample(*asked, "--particles", "1").stdout != several
+    default = sample(*asked).stdout
+    assert default == succeeds(sample(*asked, "--particles", str(DEFAULT_PARTICLES)))
+
+
+def test_an_explained_poem_has_its_table_below() -> None:
+    plain = succeeds(sample("山月", "--form", "五绝", "--seed", "1"))
+    out = succeeds(sample("山月", "--form", "五绝", "--seed", "1", "--explain"))
+    poem, _, table = out.partition("\n\n")
+    assert poem + "\n" == plain
+    first_line, tones, chances = table.splitlines()[:3]
+    assert first_line.split()[:5] == [*plain[:5]]
+    assert set("".join(tones.split())) <= set("平仄通？")
+    assert all(chance.endswith("%") for chance in chances.split())
+    assert "五绝, order" in table
+
+
+def test_an_explained_record_adds_the_probabilities() -> None:
+    asked = ["山月", "--form", "五绝", "--seed", "1", "--format", "jsonl"]
+    (plain,), (explained,) = (
+        records(succeeds(sample(*asked, *more))) for more in ([], ["--explain"])
+    )
+    chances = explained.pop("probabilities")
+    assert explained == plain
+    assert len(chances) == len(plain["poem"]) + 1
+    assert all(0 <= chance <= 1 for chance in chances)
+
+
+def test_lines_of_a_job_may_ask_for_different_things() -> None:
+    lines = [
+        {"form": "五绝", "rhyme": True},
+        {"form": "七律", "tones": True, "particles": 2},
+        {"prompt": "山月"},
+        {"acrostic": "山云月", "seed": 5},
+        {"form": "五绝", "soft": True},
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    found = records(succeeds(sample("--prompts", "-", "--seed", "1", stdin=text)))
+    assert [record["constraints"] for record in found] == [
+        {"form": "五绝", "rhyme": True},
+        {"form": "七律", "tones": True},
+        {},
+        {"acrostic": "山云月"},
+        {"form": "五绝", "soft": True},
+    ]
+    for index, line in enumerate(lines):  # each as if it were alone
+        alone = text.splitlines()[index]
+        (record,) = records(
+            succeeds(sample("--prompts", "-", "--seed", "1", stdin="\n" * index + alone))
+        )
+        assert record == found[index], line
+
+
+def test_a_line_whose_constraint_cannot_be_met_is_told_and_stops_nothing() -> None:
+    lines = '山\n{"prompt": "山月照，", "form": "七绝"}\n{"form": "五绝", "acrostic": "云"}\n云\n'
+    result = sample("--prompts", "-", "--seed", "1", stdin=lines)
+    assert result.exit_code == 1
+    assert [r["index"] for r in records(result.stdout)] == [0, 3]
+    told = [line for line in result.stderr.splitlines() if line.startswith("line ")]
+    assert told[0].startswith("line 2: ，")
+    assert "ends a line of 3" in told[0]
+    assert told[1].startswith("line 3: the acrostic 云 has 1 characters")
+    assert "poetgen: 2 lines could not be used" in result.stderr
+
+
+def write_prompts(num: int) -> None:
+    lines = ['{"form": "五绝", "rhyme": true}', "山", "{", "云月", '{"acrostic": "山云"}']
+    Path("prompts.jsonl").write_text("".join(lines[i % 5] + "\n" for i in range(num)))
+
+
+def job(*arguments: str) -> "subprocess.Popen[bytes]":
+    call = [sys.executable, "-m", "poetgen", "sample", "--prompts", "prompts.jsonl"]
+    return subprocess.Popen([*call, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@pytest.mark.slow
+def test_a_job_that_is_killed_and_continued_has_the_bytes_of_one_left_alone() -> None:
+    write_prompts(800)
+    seed = ["--seed", "7"]
+    with job("--output", "whole.jsonl", *seed) as process:
+        assert process.wait(timeout=200) == 1  # a fifth of the lines is bad
+    size = Path("whole.jsonl").stat().st_size
+    chance = random.Random(1)
+    noted = Path("broken.jsonl.job.json")
+    so_far = 0
+    for _ in range(2):
+        with job("--output", "broken.jsonl", *seed) as process:
+            while process.poll() is None and (
+                not noted.exists()
+                or json.loads(noted.read_bytes())["progress"]["num_bytes"] <= so_far
+            ):
+                time.sleep(0.01)
+            time.sleep(chance.random() * 0.2)
+            process.send_signal(signal.SIGKILL)
+            assert process.wait() == -signal.SIGKILL
+        so_far = json.loads(noted.read_bytes())["progress"]["num_bytes"]
+        assert 0 < so_far < size
+        assert not Path("broken.jsonl").exists()
+    with job("--output", "broken.jsonl") as process:  # the seed is that of the job
+        assert process.wait(timeout=200) == 1
+        assert process.stderr is not None
+        assert b"160 lines could not be used" in process.stderr.read()
+    assert Path("broken.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()
+    assert not list(Path().glob("broken.jsonl.*"))
+
+
+def test_a_finished_job_is_done_again() -> None:
+    Path("prompts.txt").write_text("山\n云\n", encoding="utf-8")
+    asked = ["--prompts", "prompts.txt", "--output", "poems.jsonl"]
+    for seed in ("1", "2"):
+        assert sample(*asked, "--seed", seed).exit_code == 0
+        written = records(Path("poems.jsonl").read_text(encoding="utf-8"))
+        assert [record["seed"] for record in written] == [int(seed)] * 2
+
+
+def test_the_output_of_another_job_is_refused() -> None:
+    Path("prompts.txt").write_text("山\n云\n", encoding="utf-8")
+    note = {"job": {"num": 1}, "progress": {"seed": 1, "num_bytes": 0}}
+    Path("poems.jsonl.job.json").write_text(json.dumps(note))
+    result = sample("--prompts", "prompts.txt", "--output", "poems.jsonl")
+    assert is_refused(result, 2)
+    assert "another job is unfinished" in result.stderr
+
+
+def test_a_job_from_standard_input_tells_that_it_cannot_be_continued() -> None:
+    result = sample("--prompts", "-", "--output", "poems.jsonl", stdin="山\n")
+    assert result.exit_code == 0
+    assert "broken off, this job has to begin anew" in result.stderr
+    assert len(records(Path("poems.jsonl").read_text(encoding="utf-8"))) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes there")
+def test_a_job_may_write_to_a_pipe() -> None:
+    Path("prompts.txt").write_text("山\n云\n", encoding="utf-8")
+    os.mkfifo("pipe")
+    with subprocess.Popen(["cat", "pipe"], stdout=subprocess.PIPE) as reader:
+        result = sample("--prompts", "prompts.txt", "--output", "pipe", "--seed", "1")
+        read, _ = reader.communicate(timeout=60)
+    assert result.exit_code == 0
+    assert [record["index"] for record in records(read.decode())] == [0, 1]
+    assert Path("pipe").is_fifo()
+    assert not list(Path().glob("pipe.*"))
+
+
+def test_the_batch_size_is_no_part_of_a_job() -> None:
+    write_prompts(6)
+    for size in ("1", "64"):
+        sample("--prompts", "prompts.jsonl", "--output", size, "--seed", "1", "--batch-size", size)
+    assert Path("1").read_bytes() == Path("64").read_bytes()
+
+
+def test_the_defaults_of_the_command_are_those_of_the_options() -> None:
+    command = inspect.signature(sample_command).parameters
+    for field in fields(Options):
+        assert command[field.name].default == field.default, field.name
+
+
+def test_the_help_says_how_many_particles_are_the_default() -> None:
+    help_text = " ".join(runner.invoke(app, ["sample", "--help"]).stdout.replace("│", "").split())
+    assert f"Default: {DEFAULT_PARTICLES} under constraints" in help_text
+    assert "sampling under constraints is an approximation" in help_text
 
 
 def test_the_poems_of_a_job_with_bad_lines_are_in_its_output_file() -> None:
