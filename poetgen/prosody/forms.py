@@ -8,6 +8,7 @@ is no standard to measure by.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from poetgen.prosody.phonology import Reading, readings
 
@@ -83,7 +84,7 @@ class Scan:
 
     form: Form
     order: str
-    """The order of line types that fits best (fewest breaks), one letter a line."""
+    """The order of line types that fits best (fewest breaks, then 孤平), one letter a line."""
     lines: tuple[LineScan, ...]
     rhyme: frozenset[str]
     """The 平水 groups that all even lines can share; empty: they do not rhyme."""
@@ -134,9 +135,14 @@ def scan(lines: Sequence[str]) -> Scan | None:
         for order in form.orders
     ]
 
-    def misfit(candidate: tuple[str, tuple[LineScan, ...]]) -> tuple[int, bool]:
+    def misfit(candidate: tuple[str, tuple[LineScan, ...]]) -> tuple[int, int, bool]:
         order, scanned = candidate
-        return sum(len(line.breaks) for line in scanned), order[0].isupper() != first_line_rhymes
+        return (
+            sum(len(line.breaks) for line in scanned),
+            # Characters of several tones can fit two orders; a lone level tells which is not meant.
+            sum(line.lone_level for line in scanned),
+            order[0].isupper() != first_line_rhymes,
+        )
 
     order, scanned = min(candidates, key=misfit)
     second = [line[1] for line in tones]
@@ -156,6 +162,15 @@ def scan(lines: Sequence[str]) -> Scan | None:
     )
 
 
+def line_fits(tones: Sequence[frozenset[str]], line_type: str) -> bool:
+    """Whether `scan` finds nothing wrong in a line of these tones: no break, no 孤平, no 三平尾.
+
+    An empty set is a character whose tones are unknown, or not written yet: it can have any.
+    """
+    judged = _judge(tones, line_type)
+    return not (judged.breaks or judged.lone_level or judged.three_level_end)
+
+
 def _shared(rhymes: Sequence[frozenset[Reading]]) -> frozenset[Reading]:
     return frozenset.intersection(*rhymes)
 
@@ -172,26 +187,46 @@ def _can_be(one: frozenset[str], other: frozenset[str], *, equal: bool) -> bool:
     )
 
 
-def _scan_line(text: str, tones: tuple[frozenset[str], ...], line_type: str) -> LineScan:
-    pattern = _lengthened(_LINE_TYPES[line_type], len(text))
-    fixed = {*range(2, len(text) + 1, 2), len(text)}
+class _Judgement(NamedTuple):
+    """What the tones of a line say of it; the fields are those of `LineScan`."""
+
+    pattern: str
+    breaks: tuple[int, ...]
+    lone_level: bool
+    three_level_end: bool
+
+
+def _judge(tones: Sequence[frozenset[str]], line_type: str) -> _Judgement:
+    length = len(tones)
+    pattern = _lengthened(_LINE_TYPES[line_type], length)
+    fixed = {*range(2, length + 1, 2), length}
     breaks = _breaks(tones, pattern, fixed)
     if line_type in _LICENSED:
-        licensed = _lengthened(_LICENSED[line_type], len(text))
-        licensed_breaks = _breaks(tones, licensed, fixed | {len(text) - 2})
+        licensed = _lengthened(_LICENSED[line_type], length)
+        licensed_breaks = _breaks(tones, licensed, fixed | {length - 2})
         if len(licensed_breaks) < len(breaks):
             pattern, breaks = licensed, licensed_breaks
     first, _, third, *_ = tones[-5:]
     oblique = [not _can(tone, level=True) for tone in (first, third)]
+    return _Judgement(
+        pattern=pattern,
+        breaks=breaks,
+        lone_level=line_type == "B" and all(oblique),
+        three_level_end=not any(_can(tone, level=False) for tone in tones[-3:]),
+    )
+
+
+def _scan_line(text: str, tones: tuple[frozenset[str], ...], line_type: str) -> LineScan:
+    judged = _judge(tones, line_type)
     return LineScan(
         text=text,
         tones=tones,
         line_type=line_type,
-        pattern=pattern,
-        breaks=breaks,
+        pattern=judged.pattern,
+        breaks=judged.breaks,
         alternates=_alternates(tones),
-        lone_level=line_type == "B" and all(oblique),
-        three_level_end=not any(_can(tone, level=False) for tone in tones[-3:]),
+        lone_level=judged.lone_level,
+        three_level_end=judged.three_level_end,
         rhymes=readings(text[-1]),
     )
 

@@ -97,6 +97,14 @@ def test_a_lone_level() -> None:
     assert not any(line.lone_level for line in scanned(HERON_TOWER).lines)
 
 
+def test_a_line_that_can_be_meant_otherwise_has_no_lone_level() -> None:
+    # 看 is level or oblique.  As B, 仄平仄仄平, line 1 would rhyme and have a lone level; it is a b.
+    found = scanned(("夜来月下看", "城上有余寒", "落日山河在", "东风草木残"))
+    assert found.order == "bAaB"
+    assert found.rhyme == frozenset("寒")
+    assert found.regulated
+
+
 def test_three_levels_at_the_end() -> None:
     found = scanned(with_line(4, "更上高层楼"))  # … 平平平
     assert [line.three_level_end for line in found.lines] == [False, False, False, True]
