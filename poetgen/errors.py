@@ -42,3 +42,9 @@ class UsageError(PoetgenError):
 
 class ConfigError(UsageError):
     """A configuration has unknown keys or bad values; `why` lists every one, a line each."""
+
+
+class ConstraintError(PoetgenError):
+    """A constraint cannot be met: by the prompt, by the vocabulary, or by any way to go on."""
+
+    exit_code = 3

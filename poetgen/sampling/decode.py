@@ -1,51 +1,47 @@
 """The one decode loop.  `generate_steps` yields a column of choices per step; the rest consumes it.
 
-Poem `index` of a call draws one uniform number per step from a stream of (seed, index) alone, so it
-is the same poem whatever the batch size, the order, or how many others are made beside it.
+Poem `index` of a call draws its uniform numbers, one per step and particle, from a stream of
+(seed, index) alone, so it is the same poem whatever the batch size, the order, or how many others are
+made beside it.
 
-Shape suffixes: B rows, V vocabulary size.
+The order of a step: softmax(logits / temperature) over text and end; the constraints' mask, whose mass
+is the particle's weight; renormalise; top-k, top-p, min-p; choice; another choice in place of one that
+would copy a training line.
+
+Shape suffixes: B rows (a poem has one for each of its particles, side by side), V vocabulary size.
 """
 
 import math
-import random
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
-from poetgen.data.conditions import encode_conditions
+from poetgen.data.lines import LineSet
 from poetgen.data.poem import Poem, is_hanzi
-from poetgen.data.vocab import BOS, EOS, PAD, UNK, Vocabulary
+from poetgen.data.vocab import EOS, PAD, UNK, Vocabulary
+from poetgen.errors import ConstraintError
 from poetgen.model.likelihood import Likelihood, unknown_surcharge
 from poetgen.model.lstm import PoemLSTM, State
+from poetgen.sampling.constraints import masks_of
 from poetgen.sampling.filters import (
     draw,
     keep_min_p,
     keep_top_k,
     keep_top_p,
+    log_mass,
     probabilities,
 )
 from poetgen.sampling.request import Request, Settings
+from poetgen.sampling.writing import Choice, Particle, Setback, Writing, num_particles
 
 _ROW_BLOCK = 8
 # A matrix product gives a row the same bits wherever it stands, if the number of rows is a multiple
 # of the kernel's block; with an odd number of rows other code runs, which adds in another order and
 # now and then tips a choice.  So batches are filled up with idle rows, even a batch of one.
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One step of one poem: the id that was chosen, or taken from the prompt."""
-
-    row: int
-    """Place of the poem's request in the call."""
-    token: int
-    nats: float
-    """−ln of the model's own probability: temperature 1, no filter."""
-    in_prompt: bool
 
 
 @dataclass(frozen=True)
@@ -58,6 +54,8 @@ class Sample:
     """Of the whole poem, prompt and end included: what `score` says of it, if it was not cut off."""
     ended: bool
     """Whether the model ended it, or it was cut off."""
+    choices: tuple[Choice, ...] = ()
+    """Its steps, those of the prompt too."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -67,60 +65,67 @@ class Sample:
             if self.ended
             else (f"cut off after {self.likelihood.tokens} characters without an end",)
         )
-        return self.request.prompt.warnings + cut
+        return self.request.warnings + cut
+
+    @property
+    def chosen_nats_per_token(self) -> float:
+        """−ln of the model's probability per token that it chose: what poems are ranked by."""
+        chosen = [choice.nats for choice in self.choices if not choice.in_prompt]
+        return sum(chosen) / max(1, len(chosen))
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A poem that cannot be written as asked."""
+
+    request: Request
+    error: ConstraintError
 
 
 @torch.inference_mode()
 def generate_steps(
-    model: PoemLSTM, vocab: Vocabulary, requests: Sequence[Request], *, max_tokens: int
-) -> Iterator[list[Choice]]:
+    model: PoemLSTM,
+    vocab: Vocabulary,
+    requests: Sequence[Request],
+    *,
+    max_tokens: int,
+    lines: Sequence[LineSet] = (),
+) -> Iterator[list[Choice | Setback]]:
     """The choices of each step, over all poems still being written, until all have ended.
 
-    A poem ends with `EOS`, or after its prompt and `max_tokens` more without one.
+    A poem ends with `EOS`, or after its prompt and `max_tokens` more without one, unless its
+    constraints say where it ends.  The choices of a poem with several particles come all at once, when
+    one of these has been drawn.  A `Setback` takes back what was yielded of a poem that met a dead end;
+    it is begun anew on the same random stream, or given up.
+
+    A line that the model would write alone and that is one of `lines` is refused at its last
+    character: another is drawn in its place, with the next number of the poem's stream, from what is
+    left.  So what was yielded before stands.  Of several particles' weights only the mass of
+    characters refused is taken, not of those that might have been: an approximation.
     """
-    forced = [_forced(request, vocab) for request in requests]
-    starts = [ids.index(BOS) for ids in forced]
-    streams = [random.Random(f"{request.seed}:{request.index}") for request in requests]
-    rows = list(range(len(requests)))  # the requests still being written, in the state's first rows
-    state = model.zero_state(_filled_up(len(rows)))
-    tokens = [ids[0] for ids in forced]
-    place = 0  # of `tokens` in each row
-    while rows:
-        idle = [PAD] * (_filled_up(len(rows)) - len(rows))
+    poems, column = _begun(requests, vocab, max_tokens=max_tokens, lines=lines)
+    if column:
+        yield column
+    state = model.zero_state(_filled_up(len(_rows(poems))))
+    while poems:
+        tokens = [particle.token for _, particle in _rows(poems)]
+        idle = [PAD] * (_filled_up(len(tokens)) - len(tokens))
         logits_BV, state = model.step(torch.tensor(tokens + idle, device=model.device), state)
         # Choosing is done on the CPU: not every accelerator has float64.
-        logits_BV = logits_BV[: len(rows)].cpu()
-        given = [forced[row][place + 1] if place + 1 < len(forced[row]) else None for row in rows]
-        drawing = [r for r, token in enumerate(given) if token is None]
-        drawn = _draw(
-            logits_BV[drawing],
-            [requests[rows[r]].settings for r in drawing],
-            [streams[rows[r]].random() for r in drawing],
-            never=vocab.not_text,
-            first=[place == starts[rows[r]] for r in drawing],
-        )
-        fresh = iter(drawn)
-        tokens = [next(fresh) if token is None else token for token in given]
-        nats = -log_softmax(logits_BV.double(), dim=-1).gather(1, torch.tensor(tokens)[:, None])
-        column = [
-            Choice(row, token, row_nats, in_prompt=token_given is not None)
-            for row, token, row_nats, token_given in zip(
-                rows, tokens, nats[:, 0].tolist(), given, strict=True
-            )
-            if place >= starts[row]  # before, the model reads its conditions
-        ]
+        logits_BV = logits_BV[: len(tokens)].cpu()
+        open_BV = _open(logits_BV, poems, vocab)
+        _constrain(open_BV, poems)
+        sources = _resample(poems)
+        if sources != list(range(len(sources))):
+            logits_BV, open_BV = logits_BV[sources], open_BV[sources]
+        tokens = _choose(open_BV, poems)
+        nats_BV = -log_softmax(logits_BV.double(), dim=-1)
+        nats = nats_BV.gather(1, torch.tensor(tokens)[:, None])[:, 0].tolist()
+        column, poems, kept = _advance(poems, tokens, nats, sources)
         if column:
             yield column
-        place += 1
-        going_on = [
-            r
-            for r, token in enumerate(tokens)
-            if token != EOS and place < len(forced[rows[r]]) - 1 + max_tokens
-        ]
-        if len(going_on) < len(rows):
-            rows = [rows[r] for r in going_on]
-            tokens = [tokens[r] for r in going_on]
-            state = _keep(state, going_on)
+        if kept != list(range(len(tokens))):
+            state = _keep(state, kept)
 
 
 def generate(
@@ -130,41 +135,212 @@ def generate(
     *,
     max_tokens: int,
     batch_size: int = 64,
-) -> Iterator[Sample]:
-    """The finished poems, in the order of `requests`, `batch_size` at a time."""
-    remaining = iter(requests)
-    while batch := list(islice(remaining, batch_size)):
-        choices: list[list[Choice]] = [[] for _ in batch]
-        for column in generate_steps(model, vocab, batch, max_tokens=max_tokens):
-            for choice in column:
-                choices[choice.row].append(choice)
-        for request, own in zip(batch, choices, strict=True):
-            yield _finish(request, own, vocab)
+    lines: Sequence[LineSet] = (),
+) -> Iterator[Sample | Failed]:
+    """The finished poems, in the order of `requests`, about `batch_size` rows at a time.
 
-
-def _forced(request: Request, vocab: Vocabulary) -> list[int]:
-    """What the model is given to read: conditions, `<bos>`, prompt."""
-    conditions = encode_conditions(request.conditions, vocab)
-    return [*conditions, BOS, *vocab.encode(request.prompt.text)]
-
-
-def _draw(
-    logits_BV: Tensor,
-    settings: Sequence[Settings],
-    uniforms: Sequence[float],
-    *,
-    never: Sequence[int],
-    first: Sequence[bool],
-) -> list[int]:
-    """An id per row, by the row's settings and its number from [0, 1).
-
-    `never` may not be drawn at all, the end not by a row that is at its `first` place: an empty poem
-    is none.
+    A poem has a row for each of its particles.  Of the `best_of` poems that a request has written, each
+    from a random stream of its own, the likeliest per token is kept, rather one that has ended than
+    one that was cut off.  A poem that cannot be written does not stop the others.
     """
+    takes = (
+        replace(request, take=request.take + number)
+        for request in requests
+        for number in range(_num_takes(request))
+    )
+    results = (
+        result
+        for batch in _batches(takes, batch_size)
+        for result in _write(model, vocab, batch, max_tokens=max_tokens, lines=lines)
+    )
+    for result in results:
+        others = islice(results, _num_takes(result.request) - 1)
+        yield _best([result, *others])
+
+
+def _num_takes(request: Request) -> int:
+    # The greedy choice is the same each time.
+    return request.settings.best_of if request.settings.temperature > 0 else 1
+
+
+def _batches(requests: Iterable[Request], batch_size: int) -> Iterator[list[Request]]:
+    """Requests for `batch_size` rows or a little more: no poem is divided."""
+    batch, num_rows = [], 0
+    for request in requests:
+        batch.append(request)
+        num_rows += num_particles(request)
+        if num_rows >= batch_size:
+            yield batch
+            batch, num_rows = [], 0
+    if batch:
+        yield batch
+
+
+def _write(
+    model: PoemLSTM,
+    vocab: Vocabulary,
+    requests: Sequence[Request],
+    *,
+    max_tokens: int,
+    lines: Sequence[LineSet],
+) -> list[Sample | Failed]:
+    choices: list[list[Choice]] = [[] for _ in requests]
+    errors: dict[int, ConstraintError] = {}
+    for column in generate_steps(model, vocab, requests, max_tokens=max_tokens, lines=lines):
+        for event in column:
+            if isinstance(event, Choice):
+                choices[event.row].append(event)
+                continue
+            choices[event.row].clear()
+            if event.is_final:
+                errors[event.row] = event.error
+    return [
+        Failed(request, errors[row]) if row in errors else _finish(request, choices[row], vocab)
+        for row, request in enumerate(requests)
+    ]
+
+
+def _best(takes: Sequence[Sample | Failed]) -> Sample | Failed:
+    """The best of what was written for one request, whose own take is the first."""
+    samples = [take for take in takes if isinstance(take, Sample)]
+    if not samples:
+        return takes[0]
+    best = min(samples, key=lambda sample: (not sample.ended, sample.chosen_nats_per_token))
+    return replace(best, request=takes[0].request)
+
+
+def _begun(
+    requests: Sequence[Request], vocab: Vocabulary, *, max_tokens: int, lines: Sequence[LineSet]
+) -> tuple[list[Writing], list[Choice | Setback]]:
+    """The poems that can be begun, and of the others why not."""
+    poems, refused = [], list[Choice | Setback]()
+    masks = masks_of(vocab)
+    for row, request in enumerate(requests):
+        try:
+            poems.append(Writing(row, request, vocab, masks, max_tokens=max_tokens, lines=lines))
+        except ConstraintError as error:
+            refused.append(Setback(row, error, is_final=True))
+    return poems, refused
+
+
+def _rows(poems: Sequence[Writing]) -> list[tuple[Writing, Particle]]:
+    return [(poem, particle) for poem in poems for particle in poem.particles]
+
+
+def _open(logits_BV: Tensor, poems: Sequence[Writing], vocab: Vocabulary) -> Tensor:
+    """The logits of what may be chosen at all: text and end, and the end not at once.
+
+    An empty poem is none.
+    """
+    open_BV = logits_BV.index_fill(1, torch.tensor(vocab.not_text), -math.inf)
+    open_BV[torch.tensor([poem.is_at_start for poem, _ in _rows(poems)]), EOS] = -math.inf
+    return open_BV
+
+
+def _constrain(logits_BV: Tensor, poems: Sequence[Writing]) -> None:
+    """Put −∞, in place, where the constraints leave no choice; softmax will renormalise the rest.
+
+    Each particle's weight is multiplied by the share of the mass that is left; none is a dead end.
+    """
+    rows = _rows(poems)
+    masks = [poem.mask(particle) for poem, particle in rows]
+    given = [mask for mask in masks if mask is not None]
+    if not given:
+        return
+    # A particle that stands alone needs no weight.
+    several = [r for r, (poem, _) in enumerate(rows) if len(poem.particles) > 1]
+    temperature_R = _column([rows[r][0].settings.temperature for r in several])
+    before_R = log_mass(logits_BV[several], temperature_R)
+    anything_V = torch.ones_like(given[0])
+    allowed_BV = torch.stack([anything_V if mask is None else mask for mask in masks])
+    logits_BV.masked_fill_(~allowed_BV, -math.inf)
+    shares = (log_mass(logits_BV[several], temperature_R) - before_R).tolist()
+    for r, log_share in zip(several, shares, strict=True):
+        rows[r][1].log_weight += log_share
+    for (_, particle), likeliest in zip(rows, logits_BV.amax(dim=-1).tolist(), strict=True):
+        if likeliest == -math.inf:
+            particle.log_weight = -math.inf
+
+
+def _resample(poems: Sequence[Writing]) -> list[int]:
+    """Resample where it is due; for each row the one that it goes on from."""
+    sources: list[int] = []
+    for poem in poems:
+        places = poem.resample() or range(len(poem.particles))
+        first = len(sources)
+        sources += [first + place for place in places]
+    return sources
+
+
+def _choose(open_BV: Tensor, poems: Sequence[Writing]) -> list[int]:
+    """The next id of each row: given, or drawn with the next number of the poem's stream."""
+    rows = _rows(poems)
+    given = [poem.given_to(particle) for poem, particle in rows]
+    drawing = [r for r, token in enumerate(given) if token is None]
+    drawn = _draw(
+        open_BV[drawing],
+        [rows[r][0].settings for r in drawing],
+        [rows[r][0].stream.random() for r in drawing],
+    )
+    tokens = [PAD if token is None else token for token in given]
+    for r, token in zip(drawing, drawn, strict=True):
+        tokens[r] = _unless_copy(token, *rows[r], open_BV[r : r + 1])
+    return tokens
+
+
+def _unless_copy(token: int, poem: Writing, particle: Particle, open_1V: Tensor) -> int:
+    """`token`, or another where it would complete a copy; the particle is dead where none is left."""
+    if not poem.completes_copy(particle, token):
+        return token
+    temperature_1 = _column([poem.settings.temperature])
+    left_1V = open_1V.clone()
+    while poem.completes_copy(particle, token):
+        left_1V[0, token] = -math.inf
+        if left_1V.amax() == -math.inf:
+            particle.log_weight = -math.inf
+            return PAD
+        (token,) = _draw(left_1V, [poem.settings], [poem.stream.random()])
+    if len(poem.particles) > 1:
+        left = log_mass(left_1V, temperature_1) - log_mass(open_1V, temperature_1)
+        particle.log_weight += left.item()
+    return token
+
+
+def _advance(
+    poems: Sequence[Writing], tokens: Sequence[int], nats: Sequence[float], sources: Sequence[int]
+) -> tuple[list[Choice | Setback], list[Writing], list[int]]:
+    """Put the step's ids to the poems.
+
+    What there is to tell of it, the poems that go on, and the row of the state that each of their rows
+    goes on from, −1 for a poem that is begun anew.
+    """
+    column: list[Choice | Setback] = []
+    going_on: list[Writing] = []
+    kept: list[int] = []
+    first = 0
+    for poem in poems:
+        end = first + len(poem.particles)
+        column += poem.write(tokens[first:end], nats[first:end])
+        if poem.is_dead:
+            setback = poem.setback()
+            column.append(setback)
+            if not setback.is_final:
+                poem.begin()
+                going_on.append(poem)
+                kept += [-1] * len(poem.particles)
+        elif poem.is_finished:
+            column += poem.outcome()
+        else:
+            going_on.append(poem)
+            kept += sources[first:end]
+        first = end
+    return column, going_on, kept
+
+
+def _draw(logits_BV: Tensor, settings: Sequence[Settings], uniforms: Sequence[float]) -> list[int]:
+    """An id per row, by the row's settings and its number from [0, 1)."""
     if not settings:
         return []
-    logits_BV = logits_BV.index_fill(1, torch.tensor(never), -math.inf)
-    logits_BV[torch.tensor(first), EOS] = -math.inf
     probs_BV = probabilities(logits_BV, _column([s.temperature for s in settings]))
     num_ids = logits_BV.shape[-1]
     top_k_B = torch.tensor([min(s.top_k, num_ids) for s in settings])
@@ -184,16 +360,20 @@ def _filled_up(num_rows: int) -> int:
 
 
 def _keep(state: State, rows: Sequence[int]) -> State:
-    """The state of `rows` alone, filled up with copies of the first as idle rows."""
+    """The state of `rows` alone (zeros for −1), filled up with idle rows."""
     idle = [0] * (_filled_up(len(rows)) - len(rows))
-    chosen = torch.tensor([*rows, *idle], dtype=torch.long, device=state[0][0].device)
-    return [tuple(part.index_select(0, chosen) for part in layer) for layer in state]
+    chosen_B = torch.tensor([*rows, *idle], dtype=torch.long, device=state[0][0].device)
+    is_fresh_B1 = (chosen_B < 0)[:, None]
+    chosen_B = chosen_B.clamp(min=0)
+    return [
+        tuple(part.index_select(0, chosen_B).masked_fill(is_fresh_B1, 0) for part in layer)
+        for layer in state
+    ]
 
 
 def _finish(request: Request, choices: Sequence[Choice], vocab: Vocabulary) -> Sample:
     tokens = [choice.token for choice in choices]
-    # The prompt's own characters, not the <unk> that some of them were read as.
-    text = request.prompt.text + vocab.decode([c.token for c in choices if not c.in_prompt])
+    text = "".join(choice.text for choice in choices)
     num_unknown = tokens.count(UNK)
     likelihood = Likelihood(
         poems=1,
@@ -202,4 +382,4 @@ def _finish(request: Request, choices: Sequence[Choice], vocab: Vocabulary) -> S
         hanzi=sum(map(is_hanzi, text)),
         nats=sum(c.nats for c in choices) + num_unknown * unknown_surcharge(vocab),
     )
-    return Sample(request, Poem(text), likelihood, ended=tokens[-1] == EOS)
+    return Sample(request, Poem(text), likelihood, ended=tokens[-1] == EOS, choices=tuple(choices))

@@ -24,6 +24,14 @@ def probabilities(logits_BV: Tensor, temperature_B: Tensor) -> Tensor:
     return probs_BV
 
 
+def log_mass(logits_BV: Tensor, temperature_B: Tensor) -> Tensor:
+    """The logarithm of the sum of exp(logits / temperature), (B,) in float64; temperature above 0.
+
+    −∞ where all logits are, and nowhere else, however low they are.
+    """
+    return (logits_BV.double() / temperature_B[:, None]).logsumexp(dim=-1)
+
+
 def renormalise(probs_BV: Tensor) -> Tensor:
     """The rows scaled to sum to 1."""
     return probs_BV / probs_BV.sum(dim=-1, keepdim=True)

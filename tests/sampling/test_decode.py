@@ -3,28 +3,33 @@
 import math
 import platform
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import count, islice
+from typing import Any
 
 import pytest
 import torch
 
 from poetgen.data.conditions import Conditions, encode_conditions
+from poetgen.data.lines import LineSet
+from poetgen.data.poem import Poem
 from poetgen.data.vocab import BOS, EOS, PAD, UNK, Vocabulary
 from poetgen.model.likelihood import score
 from poetgen.model.lstm import PoemLSTM
-from poetgen.sampling.decode import Sample, generate, generate_steps
+from poetgen.sampling.decode import Failed, Sample, generate, generate_steps
 from poetgen.sampling.prompt import Prompt, prepare_prompt
-from poetgen.sampling.request import Request, Settings
+from poetgen.sampling.request import Constraints, Request, Settings
+from poetgen.sampling.writing import Choice, Setback
+from tests.sampling import models
 
-VOCAB = Vocabulary(("<pad>", "<bos>", "<eos>", "<unk>", *"，。？！", *"床前明月光云"))
+VOCAB = models.vocabulary("床前明月光云")
 FORMS = ["<form:五绝>", "<form:七绝>"]
 AUTHORS = ["<author:竹客>", "<author:溪翁>"]
 TOLD = Vocabulary((*VOCAB.symbols, *FORMS, "<title>", *AUTHORS))
 """A vocabulary with conditions; the others come with the same characters."""
 GREEDY = Settings(temperature=0)
 AS_IS = Settings(temperature=1)
-IMPOSSIBLE = -60.0
 
 
 def unigram(logits: Mapping[str, float], vocab: Vocabulary = VOCAB) -> PoemLSTM:
@@ -33,34 +38,14 @@ def unigram(logits: Mapping[str, float], vocab: Vocabulary = VOCAB) -> PoemLSTM:
     with torch.no_grad():
         for weight in model.parameters():
             weight.zero_()
-        model.output_bias.fill_(IMPOSSIBLE)
+        model.output_bias.fill_(models.IMPOSSIBLE)
         for symbol, logit in logits.items():
             model.output_bias[vocab.ids[symbol]] = logit
     return model.eval().requires_grad_(False)
 
 
 def chain(probabilities: Mapping[str, Mapping[str, float]]) -> PoemLSTM:
-    """A model whose next symbol hangs on the last one alone: {last: {next: probability}}.
-
-    Its hidden state is the last symbol one-hot, for tanh(20) is 1 in fp32.
-    """
-    size = len(VOCAB)
-    model = PoemLSTM(
-        size, cell="rnn", embedding_size=size, hidden_size=size, num_layers=1, tied=False
-    )
-    assert model.output is not None
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.zero_()
-        model.embedding.copy_(torch.eye(size))
-        (layer,) = model.layers
-        assert isinstance(layer, torch.nn.RNN)
-        layer.all_weights[0][0].copy_(20 * torch.eye(size))
-        model.output.fill_(IMPOSSIBLE)
-        for last, following in probabilities.items():
-            for symbol, probability in following.items():
-                model.output[VOCAB.ids[symbol], VOCAB.ids[last]] = math.log(probability)
-    return model.eval().requires_grad_(False)
+    return models.chain(VOCAB, probabilities)
 
 
 def random_model(cell: str = "lstm", known: Vocabulary = VOCAB) -> tuple[PoemLSTM, Vocabulary]:
@@ -75,8 +60,31 @@ def random_model(cell: str = "lstm", known: Vocabulary = VOCAB) -> tuple[PoemLST
     return model.eval().requires_grad_(False), vocab
 
 
-def write(model: PoemLSTM, requests: list[Request], *, max_tokens: int = 40) -> list[Sample]:
-    return list(generate(model, VOCAB, requests, max_tokens=max_tokens))
+def samples_of(
+    model: PoemLSTM, vocab: Vocabulary, requests: Iterable[Request], *, max_tokens: int, **how: Any
+) -> Iterator[Sample]:
+    for result in generate(model, vocab, requests, max_tokens=max_tokens, **how):
+        assert isinstance(result, Sample)
+        yield result
+
+
+def choices_of(
+    model: PoemLSTM,
+    requests: Sequence[Request],
+    *,
+    max_tokens: int,
+    vocab: Vocabulary = VOCAB,
+) -> Iterator[list[Choice]]:
+    for column in generate_steps(model, vocab, requests, max_tokens=max_tokens):
+        choices = [event for event in column if isinstance(event, Choice)]
+        assert len(choices) == len(column)
+        yield choices
+
+
+def write(
+    model: PoemLSTM, requests: list[Request], *, max_tokens: int = 40, **how: Any
+) -> list[Sample]:
+    return list(samples_of(model, VOCAB, requests, max_tokens=max_tokens, **how))
 
 
 def texts(samples: list[Sample]) -> list[str]:
@@ -128,7 +136,7 @@ def test_steps_tell_which_choices_the_prompt_made() -> None:
         Request(1, 0, Prompt("明月"), settings=GREEDY),
         Request(1, 1, Prompt("云"), settings=GREEDY),
     ]
-    columns = list(generate_steps(COUPLET, VOCAB, requests, max_tokens=40))
+    columns = list(choices_of(COUPLET, requests, max_tokens=40))
     assert [[(c.row, VOCAB.symbols[c.token], c.in_prompt) for c in col] for col in columns] == [
         [(0, "明", True), (1, "云", True)],
         [(0, "月", True), (1, "。", False)],
@@ -140,7 +148,7 @@ def test_steps_tell_which_choices_the_prompt_made() -> None:
 
 def test_steps_are_made_one_at_a_time() -> None:
     endless = unigram({"床": 0})
-    steps = generate_steps(endless, VOCAB, [Request(1)], max_tokens=10**9)
+    steps = choices_of(endless, [Request(1)], max_tokens=10**9)
     assert [column[0].token for column in islice(steps, 3)] == [VOCAB.ids["床"]] * 3
 
 
@@ -160,7 +168,7 @@ def test_poems_come_in_the_order_of_the_requests_though_some_end_sooner() -> Non
 def test_unk_pad_and_bos_are_never_chosen(temperature: float) -> None:
     model = unigram({"<unk>": 30, "<pad>": 30, "<bos>": 30, "床": 1, "<eos>": 0})
     requests = [Request(1, i, settings=Settings(temperature)) for i in range(100)]
-    columns = generate_steps(model, VOCAB, requests, max_tokens=12)
+    columns = choices_of(model, requests, max_tokens=12)
     chosen = Counter(choice.token for column in columns for choice in column)
     assert chosen[PAD] == chosen[BOS] == chosen[UNK] == 0
     assert chosen[VOCAB.ids["床"]] > 0
@@ -174,11 +182,11 @@ def test_no_condition_is_ever_chosen(temperature: float, conditions: Conditions)
     model = unigram({**dict.fromkeys(symbols, 40.0), "床": 1, "<eos>": 0}, TOLD)
     way = Settings(temperature)
     requests = [Request(1, i, conditions=conditions, settings=way) for i in range(100)]
-    columns = generate_steps(model, TOLD, requests, max_tokens=12)
+    columns = choices_of(model, requests, max_tokens=12, vocab=TOLD)
     chosen = {TOLD.symbols[choice.token] for column in columns for choice in column}
     assert "床" in chosen
     assert chosen.isdisjoint(symbols)
-    samples = list(generate(model, TOLD, requests, max_tokens=12))
+    samples = list(samples_of(model, TOLD, requests, max_tokens=12))
     assert all("<" not in text for text in texts(samples))
 
 
@@ -190,7 +198,7 @@ def test_no_poem_is_empty_after_conditions_either(
     model = unigram({"<eos>": 20, "床": 0}, TOLD)
     way = Settings(temperature)
     requests = [Request(1, i, conditions=conditions, settings=way) for i in range(50)]
-    samples = list(generate(model, TOLD, requests, max_tokens=9))
+    samples = list(samples_of(model, TOLD, requests, max_tokens=9))
     assert texts(samples) == ["床"] * 50
     assert {sample.likelihood.tokens for sample in samples} == {2}
 
@@ -201,7 +209,7 @@ def test_steps_tell_nothing_of_conditions_and_poems_begin_after_their_own() -> N
         Request(1, 0, conditions=Conditions(title="明月")),  # three places before `<bos>`
         Request(1, 1, Prompt("光"), Conditions("五绝")),  # one
     ]
-    columns = list(generate_steps(model, TOLD, requests, max_tokens=3))
+    columns = list(choices_of(model, requests, max_tokens=3, vocab=TOLD))
     assert [[(c.row, TOLD.symbols[c.token], c.in_prompt) for c in col] for col in columns] == [
         [(1, "光", True)],
         [(1, "云", False)],
@@ -214,7 +222,7 @@ def test_steps_tell_nothing_of_conditions_and_poems_begin_after_their_own() -> N
 def test_poems_are_cut_off_after_as_many_characters_whatever_was_told() -> None:
     given = [Conditions(), Conditions("五绝"), Conditions("五绝", "竹客", "明月光")]
     requests = [Request(1, i, Prompt("床"), one) for i, one in enumerate(given)]
-    samples = list(generate(unigram({"云": 0}, TOLD), TOLD, requests, max_tokens=4))
+    samples = list(samples_of(unigram({"云": 0}, TOLD), TOLD, requests, max_tokens=4))
     assert texts(samples) == ["床云云云云"] * 3
     assert {s.likelihood.tokens for s in samples} == {5}
     assert {s.warnings for s in samples} == {("cut off after 5 characters without an end",)}
@@ -224,13 +232,13 @@ def test_what_a_model_is_told_changes_what_it_writes() -> None:
     model, vocab = random_model(known=TOLD)
     given = [Conditions(), Conditions("五绝"), Conditions("七绝"), Conditions(title="明月")]
     requests = [Request(1, 0, conditions=one, settings=AS_IS) for one in given]
-    assert len(set(texts(list(generate(model, vocab, requests, max_tokens=12))))) == 4
+    assert len(set(texts(list(samples_of(model, vocab, requests, max_tokens=12))))) == 4
 
 
 def test_what_a_model_has_no_symbol_for_changes_nothing() -> None:
     model, vocab = random_model()
     told = Request(1, 0, conditions=Conditions("五绝", "竹客", "明月"), settings=AS_IS)
-    samples = generate(model, vocab, [told, Request(1, 0, settings=AS_IS)], max_tokens=12)
+    samples = samples_of(model, vocab, [told, Request(1, 0, settings=AS_IS)], max_tokens=12)
     assert len(set(texts(list(samples)))) == 1
 
 
@@ -280,7 +288,7 @@ def test_an_unknown_character_is_kept_in_the_poem_and_fed_as_unknown() -> None:
     (sample,) = write(model, [Request(1, prompt=prompt, settings=GREEDY)])
     assert sample.poem.text == "鹤月"
     assert sample.likelihood.unknown_tokens == 1
-    (first, *_) = generate_steps(model, VOCAB, [Request(1, prompt=prompt)], max_tokens=9)
+    (first, *_) = choices_of(model, [Request(1, prompt=prompt)], max_tokens=9)
     assert (first[0].token, first[0].in_prompt) == (UNK, True)
 
 
@@ -351,8 +359,8 @@ def test_poems_of_different_settings_share_a_batch() -> None:
     model, vocab = random_model()
     ways = [GREEDY, AS_IS, Settings(0.7, top_k=3), Settings(2, top_p=0.5), Settings(1.5, min_p=0.2)]
     requests = [Request(3, i, settings=way) for i, way in enumerate(ways * 4)]
-    together = texts(list(generate(model, vocab, requests, max_tokens=12)))
-    alone = [t for r in requests for t in texts(list(generate(model, vocab, [r], max_tokens=12)))]
+    together = texts(list(samples_of(model, vocab, requests, max_tokens=12)))
+    alone = [t for r in requests for t in texts(list(samples_of(model, vocab, [r], max_tokens=12)))]
     assert together == alone
     assert len({together[i] for i in range(0, 20, 5)}) == 1  # greedy ones do not draw
     assert len(set(together)) > 10
@@ -367,7 +375,7 @@ def test_a_temperature_next_to_0_still_writes_poems(temperature: float) -> None:
 def test_a_top_k_beyond_any_vocabulary_limits_nothing() -> None:
     model, vocab = random_model()
     free, limited = (
-        list(generate(model, vocab, [Request(1, settings=Settings(1, top_k=k))], max_tokens=9))
+        list(samples_of(model, vocab, [Request(1, settings=Settings(1, top_k=k))], max_tokens=9))
         for k in (0, 10**20)
     )
     assert texts(free) == texts(limited)
@@ -382,7 +390,7 @@ def seed_law_requests() -> list[Request]:
 def by_index(
     model: PoemLSTM, vocab: Vocabulary, requests: list[Request], batch_size: int
 ) -> dict[int, str]:
-    samples = generate(model, vocab, requests, max_tokens=8, batch_size=batch_size)
+    samples = samples_of(model, vocab, requests, max_tokens=8, batch_size=batch_size)
     return {sample.request.index: sample.poem.text for sample in samples}
 
 
@@ -429,7 +437,7 @@ def test_even_the_bits_of_the_nats_are_the_same_whatever_the_others_are_told() -
     alone, few, many = (
         [
             sample.likelihood.nats
-            for sample in generate(
+            for sample in samples_of(
                 model, vocab, told_requests(200), max_tokens=8, batch_size=batch_size
             )
         ]
@@ -446,7 +454,7 @@ def test_even_the_bits_of_the_nats_are_the_same_at_any_batch_size() -> None:
     alone, few, many = (
         [
             sample.likelihood.nats
-            for sample in generate(model, vocab, requests, max_tokens=8, batch_size=batch_size)
+            for sample in samples_of(model, vocab, requests, max_tokens=8, batch_size=batch_size)
         ]
         for batch_size in (1, 7, 64)
     )
@@ -473,7 +481,7 @@ def test_a_poem_is_the_same_however_many_are_made() -> None:
 def test_poems_differ_by_seed_and_by_index() -> None:
     model, vocab = random_model()
     requests = [Request(seed, i, settings=AS_IS) for seed in (1, 2) for i in range(20)]
-    poems = texts(list(generate(model, vocab, requests, max_tokens=12)))
+    poems = texts(list(samples_of(model, vocab, requests, max_tokens=12)))
     assert len(set(poems)) > 35
 
 
@@ -484,7 +492,7 @@ def test_the_likelihood_of_a_sample_is_the_score_of_its_text(cell: str) -> None:
     requests = [Request(4, i, prompts[i % 3], settings=Settings(0.8, top_k=20)) for i in range(90)]
     samples = [
         s
-        for s in generate(model, vocab, requests, max_tokens=60)
+        for s in samples_of(model, vocab, requests, max_tokens=60)
         if "cut off" not in str(s.warnings)
     ]
     assert len(samples) > 20
@@ -501,7 +509,7 @@ def test_the_likelihood_of_a_sample_is_the_score_of_its_text(cell: str) -> None:
 
 def test_the_likelihood_of_a_told_sample_is_the_score_of_its_text_given_the_same() -> None:
     model, vocab = random_model(known=TOLD)
-    samples = [s for s in generate(model, vocab, told_requests(90), max_tokens=60) if s.ended]
+    samples = [s for s in samples_of(model, vocab, told_requests(90), max_tokens=60) if s.ended]
     assert len(samples) > 20
     poems, given = [s.poem for s in samples], [s.request.conditions for s in samples]
     scores = score(model, poems, vocab, given=given)
@@ -532,10 +540,139 @@ def test_generate_takes_no_more_requests_than_it_needs() -> None:
             asked.append(index)
             yield Request(1, index, settings=GREEDY)
 
-    samples = generate(COUPLET, VOCAB, endless(), max_tokens=9, batch_size=4)
+    samples = samples_of(COUPLET, VOCAB, endless(), max_tokens=9, batch_size=4)
     assert [s.request.index for s in islice(samples, 6)] == [0, 1, 2, 3, 4, 5]
     assert len(asked) == 8
 
 
 def test_no_requests_give_no_poems() -> None:
     assert write(COUPLET, []) == []
+
+
+def test_choices_tell_what_stands_in_the_poem() -> None:
+    (sample,) = write(COUPLET, [Request(1, prompt=Prompt("鹤月，"), settings=GREEDY)])
+    assert "".join(choice.text for choice in sample.choices) == sample.poem.text == "鹤月，云。"
+    assert [c.text for c in sample.choices if not c.in_prompt] == ["云", "。", ""]
+
+
+KNOWN = (LineSet.of([Poem("床前明月光。")]),)
+
+
+@pytest.mark.parametrize("temperature", [0, 1])
+def test_a_line_of_the_training_text_is_refused(temperature: float) -> None:
+    requests = [Request(1, i, settings=Settings(temperature)) for i in range(50)]
+    found = texts(write(COUPLET, requests, lines=KNOWN))
+    assert all("床前明月光" not in text for text in found)
+    assert all(text.startswith("床前明月") for text in found)
+    (copy, *_) = texts(write(COUPLET, requests))
+    assert copy == "床前明月光。"
+
+
+def test_copies_may_be_allowed() -> None:
+    settings = Settings(temperature=0, allow_copies=True)
+    assert texts(write(COUPLET, [Request(1, settings=settings)], lines=KNOWN)) == ["床前明月光。"]
+
+
+def test_a_line_that_the_prompt_begins_is_the_users_own() -> None:
+    requests = [Request(1, prompt=Prompt(text), settings=GREEDY) for text in ("床前", "云。")]
+    line_of_the_users, line_of_the_models = texts(
+        write(
+            chain(
+                {
+                    "。": {"床": 1},
+                    "床": {"前": 1},
+                    "前": {"明": 1},
+                    "明": {"月": 1},
+                    "月": {"光": 1},
+                }
+            ),
+            requests,
+            lines=KNOWN,
+            max_tokens=5,
+        )
+    )
+    assert line_of_the_users.startswith("床前明月光")
+    assert "床前明月光" not in line_of_the_models
+
+
+def test_of_several_poems_the_likeliest_per_token_is_kept() -> None:
+    model, vocab = random_model()
+    settings = Settings(1, best_of=5)
+    requests = [Request(3, i, Prompt("床"), settings=settings) for i in range(20)]
+    best = list(samples_of(model, vocab, requests, max_tokens=60))
+    assert [sample.request for sample in best] == requests
+    for sample in best:
+        takes = [replace(sample.request, settings=Settings(1), take=take) for take in range(5)]
+        rivals = list(samples_of(model, vocab, takes, max_tokens=60))
+        ended = [rival for rival in rivals if rival.ended] or rivals
+        assert sample.chosen_nats_per_token == min(r.chosen_nats_per_token for r in ended)
+    assert texts(list(samples_of(model, vocab, requests, max_tokens=60, batch_size=3))) == texts(
+        best
+    )
+
+
+def test_the_first_of_several_poems_is_the_one_that_is_written_alone() -> None:
+    assert Request(3, 1).stream().random() == Request(3, 1, take=0).stream().random()
+    assert Request(3, 1).stream().random() != Request(3, 1, take=1).stream().random()
+
+
+def test_a_request_that_cannot_be_met_does_not_stop_the_others() -> None:
+    wujue = Constraints(acrostic="床前")
+    requests = [
+        Request(1, 0),
+        Request(1, 1, Prompt("云"), constraints=wujue),
+        Request(1, 2, Prompt("床"), constraints=wujue),
+    ]
+    free, failed, met = generate(unigram({"月": 1, "。": 0}), VOCAB, requests, max_tokens=9)
+    assert isinstance(free, Sample)
+    assert isinstance(failed, Failed)
+    assert failed.request == requests[1]
+    assert failed.error.why == "第1字 云 stands where the acrostic needs 床"
+    assert isinstance(met, Sample)
+    assert [line[0] for line in met.poem.lines] == ["床", "前"]
+
+
+def test_a_dead_end_is_tried_again_on_the_same_stream_and_then_given_up() -> None:
+    # The line's last character is given, so a line that would be a copy cannot be ended otherwise.
+    steps = generate_steps(
+        chain(
+            {"<bos>": {"床": 1}, "床": {"前": 1}, "前": {"明": 1}, "明": {"月": 1}, "月": {"月": 1}}
+        ),
+        VOCAB,
+        [Request(1, constraints=Constraints(acrostic="光", acrostic_at="end"))],
+        max_tokens=9,
+        lines=(LineSet.of([Poem("床前明月月月光。")]),),
+    )
+    setbacks = [event for column in steps for event in column if isinstance(event, Setback)]
+    assert [setback.is_final for setback in setbacks] == [False] * 7 + [True]
+    assert setbacks[-1].error.why == "8 tries to keep the constraints met dead ends"
+    assert setbacks[-1].error.exit_code == 3
+
+
+def test_a_poem_that_met_a_dead_end_is_begun_anew() -> None:
+    model = chain(
+        {
+            "<bos>": {"床": 1},
+            "床": {"前": 1},
+            "前": {"明": 1},
+            "明": {"月": 0.9, "云": 0.1},
+            "月": {"月": 1},
+            "云": {"月": 1},
+        }
+    )
+    constraints = Constraints(acrostic="光", acrostic_at="end")
+    requests = [Request(1, i, settings=AS_IS, constraints=constraints) for i in range(40)]
+    results = list(
+        generate(
+            model,
+            VOCAB,
+            requests,
+            max_tokens=9,
+            lines=(LineSet.of([Poem("床前明月月月光。")]),),
+            batch_size=5,
+        )
+    )
+    # Of eight tries at 床前明云月月光 with a chance of 1 in 10 each, 57% meet it.
+    met = [result.poem.text for result in results if isinstance(result, Sample)]
+    assert {text[:-1] for text in met} == {"床前明云月月光"}
+    assert 12 < len(met) < 34

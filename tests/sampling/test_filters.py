@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from poetgen.sampling.filters import draw, keep_min_p, keep_top_k, keep_top_p, probabilities
+from poetgen.sampling.filters import (
+    draw,
+    keep_min_p,
+    keep_top_k,
+    keep_top_p,
+    log_mass,
+    probabilities,
+)
 
 BELOW_ONE = math.nextafter(1, 0)
 
@@ -208,3 +215,13 @@ def test_draw_finds_where_the_cumulative_mass_passes_the_number(
     assert weights[chosen] > 0
     assert sum(weights[:chosen]) <= uniform * sum(weights) + 1e-9
     assert uniform * sum(weights) <= sum(weights[: chosen + 1]) + 1e-9
+
+
+def test_the_log_of_the_mass() -> None:
+    logits = rows(LOGITS, [0.0, -math.inf, math.log(9)], [-math.inf] * 3)
+    found = log_mass(logits, column(1, 2, 1)).tolist()
+    assert found == pytest.approx([math.log(7), math.log(4), -math.inf])
+
+
+def test_a_mass_next_to_nothing_is_not_nothing() -> None:
+    assert log_mass(rows([-5000.0, -math.inf]), column(0.01)).tolist() == [-500000]
