@@ -16,7 +16,7 @@ __all__ = ["__version__", "load"]
 
 
 def load(path: "str | Path | None" = None) -> "PoetModel":
-    """The model at `path`: a model file, a run folder, or a run's name; None: the newest run's.
+    """The model at `path`: a file, a run folder, a run's name; None: the newest run's, or the shipped one.
 
     Raises:
         poetgen.errors.ModelFileError: there is none, or it is damaged.

@@ -220,8 +220,8 @@ def sample(
     checkpoint: Annotated[
         str | None,
         typer.Option(
-            help="A model file, a run folder or a run's name. "
-            "Default: $POETGEN_CHECKPOINT, the newest run."
+            help="A model file, a run folder, a run's name, or tang, the model that ships. "
+            "Default: $POETGEN_CHECKPOINT, the newest run, the model that ships."
         ),
     ] = None,
 ) -> None:

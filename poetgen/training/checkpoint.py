@@ -116,6 +116,8 @@ def read_training_state(path: Path) -> TrainingState:
     """
     content = _read(path)
     try:
+        if not isinstance(content["vocabulary"], list):
+            raise TypeError("no list")
         vocab = Vocabulary(tuple(content["vocabulary"]))
         lines = tuple(
             LineSet(bits.numpy(), num_hashes, num_lines)

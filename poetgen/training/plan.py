@@ -65,9 +65,10 @@ def plan_run(
         source = source or ("finetune" if init else "base")
         config = load_config(source, overrides)
         if init:
-            find_model(init)  # before anything is fetched and read
             train = config.train.model_copy(update={"init": init})
             config = config.model_copy(update={"train": train})
+        if config.train.init:
+            find_model(config.train.init)  # before anything is fetched and read
         folder = new_run(default_name(source) if run is None else run, fresh=fresh)
     paths = corpus_paths(list(corpus) or [Path(place) for place in config.data.corpus])
     config = _with_corpus(config, paths, tell if resume else lambda _: None)

@@ -259,7 +259,7 @@ def test_unmet_says_what_a_model_cannot_take_in(
 def test_unmet_tells_everything_at_once_a_sentence_each() -> None:
     faults = unmet(ALL, BARE)
     assert [fault.split(":")[0].rsplit(" ", 1)[1] for fault in faults] == [
-        "forms",
+        "五绝",
         "authors",
         "titles",
     ]

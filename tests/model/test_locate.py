@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from poetgen.errors import ModelFileError
-from poetgen.model.locate import find_model
+from poetgen.model.locate import SHIPPED, find_model
 
 
 @pytest.fixture(autouse=True)
@@ -75,18 +75,21 @@ def test_name_may_be_a_file_a_run_folder_or_a_run(
         assert found.path == expected
 
 
-def test_nothing_at_all_says_how_to_get_a_model() -> None:
-    error = failure()
-    assert "checkpoints/latest" in error.why
-    assert "poetgen train" in error.fix
-    assert "--checkpoint" in error.fix
+def test_without_any_run_it_is_the_model_that_ships() -> None:
+    assert (find_model().path, find_model().why) == (SHIPPED, "the one that ships")
+
+
+def test_the_model_that_ships_has_a_name_but_a_run_of_that_name_goes_first() -> None:
+    assert find_model("tang").path == SHIPPED
+    run = add_run("tang")
+    assert find_model("tang").path == run
 
 
 @pytest.mark.parametrize("name", ["nowhere", "no/such/file.safetensors", "nul\0byte"])
 def test_missing_name_is_told(name: str) -> None:
     error = failure(name)
     assert name in error.why
-    assert "--checkpoint" in error.fix
+    assert "tang" in error.fix
 
 
 def test_environment_that_names_nothing_is_an_error_and_not_passed_over(

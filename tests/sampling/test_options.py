@@ -196,8 +196,8 @@ def test_what_the_model_cannot_be_told_is_warned_about() -> None:
     request = options.request(VOCAB, seed=1)
     assert [warning.split(":")[0] for warning in request.warnings] == [
         "not in the model's vocabulary, kept but read as unknown",
-        "this model was not trained with authors",
-        "this model was not trained with titles",
+        "the model was not trained with authors",
+        "the model was not trained with titles",
     ]
     known = Options(prompt="床前", title="静夜思", author="李白", form="五绝")
     assert known.request(LISTENING, seed=1).warnings == ()
@@ -213,7 +213,7 @@ def test_unknown_characters_of_an_acrostic_are_named_once() -> None:
 def test_a_form_that_the_model_is_not_told_matters_only_if_it_is_not_imposed() -> None:
     assert Options(form="五绝").request(VOCAB, seed=1).warnings == ()
     (warning,) = Options(form="五绝", soft=True).request(VOCAB, seed=1).warnings
-    assert "not trained with forms" in warning
+    assert "not trained with the form" in warning
 
 
 def test_without_a_prompt_the_model_begins() -> None:

@@ -10,7 +10,7 @@ import pytest
 from poetgen.config import Config, build_config
 from poetgen.data.corpus import load_corpus
 from poetgen.data.fetch import CorpusFile, Manifest
-from poetgen.errors import ConfigError, CorpusError, UsageError
+from poetgen.errors import ConfigError, CorpusError, ModelFileError, UsageError
 from poetgen.training import plan
 from poetgen.training.plan import RunPlan, plan_run
 from poetgen.training.run_folder import RunFolder, begin
@@ -363,6 +363,15 @@ def test_resume_of_a_run_that_is_not_there() -> None:
     assert "spring" in caught.value.why
 
 
+@pytest.fixture
+def winter() -> None:
+    """A run of that name, to start from."""
+    best = Path("checkpoints/winter/best.safetensors")
+    best.parent.mkdir(parents=True)
+    best.touch()
+
+
+@pytest.mark.usefixtures("winter")
 def test_init_is_kept_and_its_configuration_is_finetune_unless_another_is_named() -> None:
     unnamed = planned(None, corpus=[Path("starter")], run=None, init="winter").plan
     assert unnamed.folder.name.startswith("finetune-")
@@ -374,11 +383,25 @@ def test_init_is_kept_and_its_configuration_is_finetune_unless_another_is_named(
     assert named.config.train.epochs == planned("tiny").plan.config.train.epochs
 
 
+@pytest.mark.usefixtures("winter")
 def test_init_leaves_the_shape_of_the_network_to_the_model_it_names() -> None:
     config = planned(None, corpus=[Path("starter")], init="winter").plan.config
     assert not config.model.model_fields_set
 
 
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_model_to_start_from_is_looked_for_before_the_corpus(by_hand: bool) -> None:
+    missing = [Path("no-such-corpus")]
+    with pytest.raises(ModelFileError, match="winter"):
+        planned(
+            "tiny",
+            *(["train.init=winter"] if by_hand else []),
+            corpus=missing,
+            init=None if by_hand else "winter",
+        )
+
+
+@pytest.mark.usefixtures("winter")
 def test_init_given_beats_the_one_of_the_configuration() -> None:
     assert planned("tiny", "train.init=autumn", init="winter").plan.config.train.init == "winter"
 
