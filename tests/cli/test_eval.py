@@ -174,15 +174,6 @@ def test_a_corpus_whose_split_is_empty_exits_1() -> None:
     assert all(is_refused(result, 1) for result in exit_codes if result.exit_code)
 
 
-def test_without_a_model_it_exits_1_and_tells_how_to_get_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.delenv("POETGEN_CHECKPOINT")
-    result = evaluate()
-    assert is_refused(result, 1)
-    assert "poetgen train" in result.stderr
-
-
 def test_a_corpus_and_a_file_of_poems_contradict_each_other() -> None:
     assert is_refused(evaluate("--corpus", "starter", "--poems", "poems.txt"), 2)
 
