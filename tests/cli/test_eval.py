@@ -2,20 +2,25 @@
 
 import json
 import math
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 from typer.testing import CliRunner, Result
 
+from poetgen.cli.evaluate import _Bar
 from poetgen.cli.main import app
 from poetgen.data.corpus import Corpus
 from poetgen.model.likelihood import score, total
 from poetgen.model.store import StoredModel, save_model
+from poetgen.prosody.forms import form_of
+from tests.evaluation.verses import verses
 from tests.refusal import is_refused
 
 runner = CliRunner()
 VERSE = "山云归去晚，溪月照人来。"
+PARTS = {"forms", "given"}
 
 
 @pytest.fixture(autouse=True)
@@ -32,8 +37,8 @@ def trained_on(corpus: str) -> None:
     Path("config.yaml").write_text(f"data:\n  corpus: [{corpus}]\n", encoding="utf-8")
 
 
-def evaluate(*arguments: str) -> Result:
-    return runner.invoke(app, ["eval", *arguments], env={"COLUMNS": "200"})
+def evaluate(*arguments: str, samples: int = 0) -> Result:
+    return runner.invoke(app, ["eval", "--samples", str(samples), *arguments])
 
 
 @pytest.mark.parametrize("split", ["valid", "test"])
@@ -52,7 +57,8 @@ def test_the_report_of_a_split_is_the_total_of_its_poems(
     assert report["settings"]["precision"] == "fp32"
     (run,) = report["runs"]
     assert run["model"] == "tiny.safetensors"
-    assert run["likelihood"] == {
+    likelihood = {key: value for key, value in run["likelihood"].items() if key not in PARTS}
+    assert likelihood == {
         "poems": len(poems),
         "tokens": sum(len(poem.text) + 1 for poem in poems),
         "unknown_tokens": expected.unknown_tokens,
@@ -73,7 +79,8 @@ def test_a_table_shows_the_figures() -> None:
     likelihood = json.loads(evaluate("--json").stdout)["runs"][0]["likelihood"]
     result = evaluate()
     assert result.exit_code == 0
-    row = next(line for line in result.stdout.splitlines() if "tiny.safetensors" in line).split()
+    lines = map(str.split, result.stdout.splitlines())
+    row = next(line for line in lines if line and line[0] == "tiny.safetensors")
     assert row[1:3] == [f"{likelihood['nats_per_token']:.4f}", f"{likelihood['perplexity']:,.2f}"]
     assert row[4:] == [f"{likelihood['tokens']:,}", f"{likelihood['unknown_tokens']:,}"]
 
@@ -122,6 +129,99 @@ def test_poems_of_another_corpus_are_warned_about() -> None:
     result = evaluate("--corpus", "poems.txt", "--json")
     assert result.exit_code == 0
     assert "warning: tiny.safetensors was trained on another corpus" in result.stderr
+    assert len(json.loads(result.stdout)["settings"]["remarks"]) == 1
+
+
+def test_poems_are_written_and_set_beside_real_ones(starter: Corpus) -> None:
+    result = evaluate("--json", "--seed", "3", "--temperature", "0.5,1", samples=2)
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["settings"]["seed"] == 3
+    assert report["settings"]["temperatures"] == [0.5, 1.0]
+    assert [run["temperature"] for run in report["runs"]] == [0.5, 1.0]
+    assert all("free" in run and "constrained" not in run for run in report["runs"])
+    held_out = Counter(form_of(poem.lines) for poem in starter.splits["test"])
+    assert report["human"]["poems"]["五绝"] == min(2, held_out["五绝"])
+    assert evaluate("--json", "--seed", "3", "--temperature", "0.5,1", samples=2).stdout == (
+        result.stdout
+    )
+
+
+def test_constrained_poems_are_a_column_of_their_own() -> None:
+    result = evaluate("--json", "--constrained", samples=1)
+    assert result.exit_code == 0, result.stderr
+    (run,) = json.loads(result.stdout)["runs"]
+    assert {"free", "constrained"} <= run.keys()
+    figures = run["constrained"]["figures"]
+    assert all(figures[form]["level_rhyme"]["value"] == 1 for form in figures)
+
+
+def test_poems_of_a_file_are_a_column_and_the_page_shows_them() -> None:
+    poems = verses("五绝", 12, 1)
+    Path("poems.txt").write_text("".join(f"{poem}\n" for poem in poems), encoding="utf-8")
+    result = evaluate("--written", "poems.txt", "--html", "page.html", samples=2)
+    assert result.exit_code == 0, result.stderr
+    assert "poems.txt" in result.stdout
+    assert "distinct-2" in result.stdout
+    text = Path("page.html").read_text(encoding="utf-8")
+    assert poems[0].lines[0] in text
+    assert text.endswith("</html>\n")
+
+
+def test_a_page_that_cannot_be_written_exits_1() -> None:
+    Path("folder").mkdir()
+    assert is_refused(evaluate("--html", "folder"), 1)
+
+
+def test_the_baseline_stands_below_the_model() -> None:
+    result = evaluate("--baseline")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.count("Kneser–Ney, order") == 4
+
+
+def test_without_any_corpus_poems_are_measured_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("config.yaml").unlink()
+    # Untrained, the model writes in no form unless it is made to.
+    result = evaluate("--json", "--constrained", samples=2)
+    assert result.exit_code == 0, result.stderr
+    assert "there is no corpus at data/tang" in result.stderr
+    assert "poetgen corpus fetch" in result.stderr
+    report = json.loads(result.stdout)
+    assert report["human"] is None
+    assert "distinct_2" in report["runs"][0]["constrained"]["figures"]["五绝"]
+    table = evaluate("--constrained", samples=2)
+    assert (table.exit_code, "distinct-2" in table.stdout) == (0, True)
+    # Asked for by name, or with nothing else to measure, its absence is an error.
+    assert is_refused(evaluate("--split", "test", samples=2), 1)
+    assert is_refused(evaluate(), 1)
+    monkeypatch.setenv("POETGEN_CORPUS", "absent")
+    assert is_refused(evaluate(samples=2), 1)
+
+
+def test_poems_of_a_file_are_measured_with_the_training_text_of_the_corpus_that_is_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path("poems.txt").write_text(
+        "".join(f"{poem}\n" for poem in verses("五绝", 6, 1)), encoding="utf-8"
+    )
+    bare = json.loads(evaluate("--poems", "poems.txt", "--json", samples=2).stdout)
+    assert "seen_2" in bare["runs"][0]["missing"]
+    monkeypatch.setenv("POETGEN_CORPUS", "starter")
+    full = json.loads(evaluate("--poems", "poems.txt", "--json", samples=2).stdout)
+    assert "seen_2" not in full["runs"][0]["missing"]
+    assert full["human"]["poems"]["五绝"] == 2
+
+
+@pytest.mark.parametrize("text", ["warm", "0.5;1", "", "-1", "0.8,nan", "0.8,,1"])
+def test_a_temperature_that_is_none_exits_2(text: str) -> None:
+    assert is_refused(evaluate(f"--temperature={text}"), 2)
+
+
+def test_a_bar_shows_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with _Bar() as bar:
+        bar.stage("likelihood", 4)
+        bar.advance(3)
+    assert capsys.readouterr() == ("", "")  # stderr is no terminal here
 
 
 def test_a_corpus_that_is_named_is_taken_though_the_models_own_is_gone() -> None:
@@ -176,6 +276,10 @@ def test_a_corpus_whose_split_is_empty_exits_1() -> None:
 
 def test_a_corpus_and_a_file_of_poems_contradict_each_other() -> None:
     assert is_refused(evaluate("--corpus", "starter", "--poems", "poems.txt"), 2)
+
+
+def test_written_poems_and_no_measuring_of_poems_contradict_each_other() -> None:
+    assert is_refused(evaluate("--written", "poems.txt", samples=0), 2)
 
 
 def test_an_unknown_split_exits_2() -> None:
