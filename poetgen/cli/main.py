@@ -9,6 +9,7 @@ from poetgen.cli.boundary import bounded
 from poetgen.cli.corpus import fetch, report
 from poetgen.cli.evaluate import evaluate
 from poetgen.cli.info import info
+from poetgen.cli.inspect import inspect
 from poetgen.cli.sample import sample
 from poetgen.cli.scan import scan
 from poetgen.cli.train import train
@@ -43,6 +44,7 @@ for _app, _name, _command, *_examples in (
         "sample --prompts prompts.txt --form 五律 --rhyme --output poems.jsonl",
     ),
     (app, "eval", evaluate, "eval --corpus data/tang --split test --json"),
+    (app, "inspect", inspect, "inspect 床前明月光，疑是地上霜。 --output gates.html"),
     (app, "info", info, "info --json"),
     (app, "scan", scan, "scan 白日依山尽，黄河入海流。欲穷千里目，更上一层楼。"),
 ):

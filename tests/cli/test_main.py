@@ -19,6 +19,7 @@ COMMANDS = {
     ("sample",): "poetgen sample",
     ("eval",): "poetgen eval",
     ("scan",): "poetgen scan",
+    ("inspect",): "poetgen inspect",
     ("info",): "poetgen info",
     ("corpus", "fetch"): "poetgen corpus fetch",
     ("corpus", "report"): "poetgen corpus report",

@@ -1,0 +1,178 @@
+"""What the experiments learn with: one recurrent layer with a readout, a supply of sequences, Adam.
+
+The layer is `torch.nn`'s fused kernel, for speed; `Memory.unrolled` walks the same weights through
+the equations of `poetgen.model.cell`, and a test holds the two together.
+
+Shape suffixes: B rows, T places, I inputs, H units, O outputs.
+"""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from poetgen.model.cell import CellWeights, gru_step, lstm_step, rnn_step
+
+KINDS: dict[str, type[nn.LSTM] | type[nn.GRU] | type[nn.RNN]] = {
+    "lstm": nn.LSTM,
+    "gru": nn.GRU,
+    "rnn": nn.RNN,
+}
+
+
+class Memory(nn.Module):
+    """A recurrent layer and a linear readout; with `num_symbols` its inputs are ids."""
+
+    def __init__(
+        self,
+        cell: str,
+        input_size: int,
+        hidden_size: int,
+        output_size: int,
+        *,
+        num_symbols: int = 0,
+        forget_bias: float = 1.0,
+        chrono: int = 0,
+    ) -> None:
+        super().__init__()
+        self.cell = cell
+        self.embedding = nn.Embedding(num_symbols, input_size) if num_symbols else None
+        self.layer = KINDS[cell](input_size, hidden_size, batch_first=True)
+        self.readout = nn.Linear(hidden_size, output_size)
+        if cell == "lstm":
+            set_gate_biases(self.weights, forget_bias=forget_bias, chrono=chrono)
+
+    @property
+    def weights(self) -> CellWeights:
+        return CellWeights(*self.layer.all_weights[0])
+
+    def embed(self, inputs: Tensor) -> Tensor:
+        """(B, T, I) of ids (B, T) or of inputs that are numbers already."""
+        return (
+            inputs
+            if self.embedding is None
+            else nn.functional.embedding(inputs, self.embedding.weight)
+        )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The hidden states (B, T, H)."""
+        hidden_BTH: Tensor = self.layer(self.embed(inputs))[0]
+        return hidden_BTH
+
+    def at(self, inputs: Tensor, last_B: Tensor) -> Tensor:
+        """The outputs (B, O) at each row's last place."""
+        hidden_BTH = self(inputs)
+        outputs_BO: Tensor = self.readout(hidden_BTH[torch.arange(len(last_B)), last_B])
+        return outputs_BO
+
+    def unrolled(self, inputs: Tensor) -> Tensor:
+        """What `forward` gives, step by step through the written-out equations."""
+        x_BTI = self.embed(inputs)
+        hidden_BH = cell_BH = x_BTI.new_zeros(len(x_BTI), self.layer.hidden_size)
+        steps = []
+        for x_BI in x_BTI.unbind(dim=1):
+            if self.cell == "lstm":
+                step = lstm_step(x_BI, hidden_BH, cell_BH, self.weights)
+                hidden_BH, cell_BH = step.hidden, step.cell
+            else:
+                plain = gru_step if self.cell == "gru" else rnn_step
+                hidden_BH = plain(x_BI, hidden_BH, self.weights)
+            steps.append(hidden_BH)
+        return torch.stack(steps, dim=1)
+
+
+def set_gate_biases(weights: CellWeights, *, forget_bias: float = 1.0, chrono: int = 0) -> None:
+    """Begin with a forget gate that is open: by a bias for all units, or by time scales.
+
+    `chrono` T draws each unit's forget bias as ln of a number from [1, T − 1] and sets its input bias
+    to minus that, so that units begin with memories of 1 to T steps (Tallec & Ollivier 2018).
+    """
+    hidden_size = weights.from_hidden.shape[1]
+    with torch.no_grad():
+        weights.input_bias[: 2 * hidden_size] = 0.0
+        weights.hidden_bias[: 2 * hidden_size] = 0.0
+        forget_H = weights.input_bias[hidden_size : 2 * hidden_size]
+        forget_H.fill_(forget_bias)
+        if chrono:
+            forget_H.uniform_(1.0, chrono - 1.0).log_()
+            weights.input_bias[:hidden_size] = -forget_H
+
+
+class Batch(NamedTuple):
+    """Sequences, where each ends, and what the output there should be."""
+
+    inputs: Tensor
+    last_B: Tensor
+    target: Tensor
+
+
+class Task(NamedTuple):
+    """A supply of sequences, and how an answer is judged."""
+
+    draw: Callable[[int, torch.Generator], Batch]
+    loss: Callable[[Tensor, Tensor], Tensor]
+    is_wrong: Callable[[Tensor, Tensor], Tensor]
+
+
+class Outcome(NamedTuple):
+    """How learning went."""
+
+    solved: int | None
+    """Sequences seen when the last `streak` were all right; None: not within the limit."""
+    wrong: int
+    """Of `tested` new sequences."""
+    tested: int
+    seconds: float
+    curve: list[tuple[int, float]]
+    """(sequences seen, share of wrong ones since the point before)."""
+
+
+def learn(
+    memory: Memory,
+    task: Task,
+    *,
+    limit: int,
+    seed: int,
+    title: str,
+    batch_size: int = 32,
+    learning_rate: float = 1e-2,
+    streak: int = 2000,
+    tests: int = 2560,
+) -> Outcome:
+    """Train with Adam until `streak` sequences in a row are right (or `limit` are seen); then test."""
+    chance = torch.Generator().manual_seed(seed)
+    optimiser = torch.optim.Adam(memory.parameters(), learning_rate)
+    start, seen, in_a_row, wrong = time.perf_counter(), 0, 0, 0
+    curve: list[tuple[int, float]] = []
+    every = max(1, limit // batch_size // 100) * batch_size
+    with tqdm(total=limit, desc=title, unit=" seq", leave=False, disable=None) as bar:
+        while seen < limit and in_a_row < streak:
+            batch = task.draw(batch_size, chance)
+            outputs = memory.at(batch.inputs, batch.last_B)
+            missed = int(task.is_wrong(outputs.detach(), batch.target).sum())
+            optimiser.zero_grad()
+            torch.autograd.backward(task.loss(outputs, batch.target))
+            nn.utils.clip_grad_norm_(memory.parameters(), 1.0)
+            optimiser.step()
+            seen, wrong = seen + batch_size, wrong + missed
+            in_a_row = 0 if missed else in_a_row + batch_size
+            if seen % every == 0:
+                curve.append((seen, wrong / every))
+                wrong = 0
+            bar.update(batch_size)
+    solved = seen if in_a_row >= streak else None
+    missed = count_wrong(memory, task, tests, seed + 1_000_000)
+    return Outcome(solved, missed, tests, time.perf_counter() - start, curve)
+
+
+@torch.inference_mode()
+def count_wrong(memory: Memory, task: Task, num: int, seed: int, batch_size: int = 320) -> int:
+    """How many of `num` new sequences are answered wrongly."""
+    chance, wrong = torch.Generator().manual_seed(seed), 0
+    for start in range(0, num, batch_size):
+        batch = task.draw(min(batch_size, num - start), chance)
+        wrong += int(task.is_wrong(memory.at(batch.inputs, batch.last_B), batch.target).sum())
+    return wrong

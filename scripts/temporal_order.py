@@ -1,0 +1,70 @@
+"""Temporal order (task 6a): which came first?  python scripts/temporal_order.py.
+
+Among 100 to 110 symbols two are X or Y, one at place 10 to 20, one at 50 to 60; the rest is noise.  At
+the end the network names the order: XX, XY, YX or YY.  Right is an error below .3 in each of the four
+outputs (Hochreiter & Schmidhuber 1997, section 5.6).
+"""
+
+import torch
+from learning import Batch, Memory, Outcome, Task, learn
+from showing import plot_curves, print_table, read_arguments, told
+from torch import Tensor
+from torch.nn.functional import cross_entropy, one_hot
+
+PAPER = 31_390
+X, END, START, FIRST_NOISE, NUM_SYMBOLS = 0, 2, 3, 4, 8  # Y is 1; a, b, c, d are 4 to 7
+
+
+def draw(num: int, chance: torch.Generator) -> Batch:
+    """Ids, the place of the end sign, and the class."""
+
+    def between(low: int, high: int) -> Tensor:
+        return torch.randint(low, high + 1, (num,), generator=chance)
+
+    last_B, rows = between(99, 109), torch.arange(num)
+    length = int(last_B.max()) + 1
+    ids_BT = torch.randint(FIRST_NOISE, NUM_SYMBOLS, (num, length), generator=chance)
+    first_B, second_B = between(X, X + 1), between(X, X + 1)
+    ids_BT[:, 0] = START
+    ids_BT[rows, between(10, 20)] = first_B
+    ids_BT[rows, between(50, 60)] = second_B
+    ids_BT[rows, last_B] = END
+    return Batch(ids_BT, last_B, 2 * first_B + second_B)
+
+
+def is_wrong(outputs_BO: Tensor, class_B: Tensor) -> Tensor:
+    return ((outputs_BO.softmax(dim=-1) - one_hot(class_B, 4)).abs() >= 0.3).any(dim=-1)
+
+
+def run(cell: str, seed: int, *, limit: int, chrono: bool, tests: int) -> Outcome:
+    torch.manual_seed(seed)
+    memory = Memory(cell, 8, 32, 4, num_symbols=NUM_SYMBOLS, chrono=100 if chrono else 0)
+    task = Task(draw, cross_entropy, is_wrong)
+    title = f"order {cell} seed {seed}"
+    return learn(memory, task, limit=limit, seed=seed, title=title, tests=tests, learning_rate=5e-3)
+
+
+def main() -> None:
+    arguments = read_arguments(__doc__ or "")
+    seeds = [arguments.seed + i for i in range(1 if arguments.quick else 3)]
+    limit, tests = (640, 64) if arguments.quick else (PAPER, 2560)
+    rows: list[tuple[str, ...]] = [("paper: LSTM of 1997", "all", f"{PAPER:,}", "1 of 2,560", "")]
+    curves: dict[str, Outcome] = {}
+    for name, cell, chrono in (
+        ("here: LSTM, chrono", "lstm", True),
+        ("control: LSTM, bias 1", "lstm", False),
+        ("control: plain RNN", "rnn", False),
+    ):
+        outcomes = [run(cell, seed, limit=limit, chrono=chrono, tests=tests) for seed in seeds]
+        rows.append((name, *told(outcomes)))
+        curves[name.split(": ")[1]] = outcomes[0]
+    print_table(
+        f"Temporal order of two signs, at most {limit:,} sequences",
+        ("", "solved", "sequences", "wrong, seed by seed", "seconds"),
+        rows,
+    )
+    plot_curves(arguments.plot, curves, "Temporal order (task 6a)")
+
+
+if __name__ == "__main__":
+    main()

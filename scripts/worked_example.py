@@ -1,0 +1,112 @@
+"""The six equations with numbers that can be checked by hand: python scripts/worked_example.py.
+
+One unit, one input; every gate has the same weight on the input and on the hidden state, and no bias.
+"""
+
+from typing import Any
+
+import torch
+from showing import COLOURS, plot, print_table, read_arguments
+from torch import Tensor
+
+from poetgen.model.cell import CellWeights, LSTMStep, lstm_step
+
+WEIGHTS = {"input": 0.6, "forget": 0.7, "candidate": 0.5, "output": 0.9}  # in torch's order
+X, HIDDEN, CELL = 0.5, 0.2, 0.4
+BY_HAND = {
+    "forget": 0.620,
+    "input": 0.603,
+    "candidate": 0.336,
+    "cell": 0.451,
+    "output": 0.652,
+    "hidden": 0.276,
+}
+SEQUENCE = (0.2, 0.4, 0.6)
+SEQUENCE_BY_HAND = ((0.53, 0.05, 0.03), (0.57, 0.15, 0.09), (0.62, 0.29, 0.18))
+EQUATIONS = {
+    "forget": "f = σ(.7·x + .7·h)",
+    "input": "i = σ(.6·x + .6·h)",
+    "candidate": "g = tanh(.5·x + .5·h)",
+    "cell": "c' = f·c + i·g",
+    "output": "o = σ(.9·x + .9·h)",
+    "hidden": "h' = o·tanh(c')",
+}
+
+
+def one(value: float) -> Tensor:
+    return torch.tensor([[value]], dtype=torch.float64)
+
+
+def weights() -> CellWeights:
+    column = torch.tensor(list(WEIGHTS.values()), dtype=torch.float64).unsqueeze(1)
+    zeros = torch.zeros(4, dtype=torch.float64)
+    return CellWeights(column, column, zeros, zeros)
+
+
+def three_steps() -> list[LSTMStep]:
+    """From a zero state."""
+    hidden, cell, steps = one(0.0), one(0.0), []
+    for x in SEQUENCE:
+        steps.append(lstm_step(one(x), hidden, cell, weights()))
+        hidden, cell = steps[-1].hidden, steps[-1].cell
+    return steps
+
+
+def sums() -> dict[str, float]:
+    """What stands in each gate's brackets, before σ or tanh."""
+    return {name: weight * X + weight * HIDDEN for name, weight in WEIGHTS.items()}
+
+
+def main() -> None:
+    arguments = read_arguments(__doc__ or "")
+    step = lstm_step(one(X), one(HIDDEN), one(CELL), weights())._asdict()
+    before = sums()
+    rows = [
+        (
+            EQUATIONS[name],
+            f"{before[name]:.3f}" if name in before else "",
+            f"{by_hand:.3f}",
+            f"{step[name].item():.3f}",
+        )
+        for name, by_hand in BY_HAND.items()
+    ]
+    print_table(
+        f"One step: x = {X}, h = {HIDDEN}, c = {CELL}",
+        ("equation", "in brackets", "by hand", "here"),
+        rows,
+    )
+    print()
+    steps = three_steps()
+    print_table(
+        "Three steps from a zero state",
+        ("x", "f by hand", "here", "c by hand", "here", "h by hand", "here"),
+        [
+            (
+                x,
+                *(
+                    f"{v:.{digits}f}"
+                    for pair in pairs
+                    for v, digits in zip(pair, (2, 3), strict=True)
+                ),
+            )
+            for x, hand, step_ in zip(SEQUENCE, SEQUENCE_BY_HAND, steps, strict=True)
+            for pairs in [
+                zip(hand, (v.item() for v in (step_.forget, step_.cell, step_.hidden)), strict=True)
+            ]
+        ],
+    )
+
+    def draw(axis: Any) -> None:
+        for colour, name in zip(COLOURS, ("forget", "cell", "hidden"), strict=False):
+            axis.plot(
+                SEQUENCE, [s._asdict()[name].item() for s in steps], "o-", label=name, color=colour
+            )
+        axis.set(title="Three steps from a zero state", xlabel="x", xticks=SEQUENCE)
+        axis.legend()
+
+    if arguments.plot is not None:
+        plot(arguments.plot, draw)
+
+
+if __name__ == "__main__":
+    main()

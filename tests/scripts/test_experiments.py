@@ -1,0 +1,236 @@
+"""The experiments of scripts/: their equations, their data, and that each runs in --quick mode."""
+
+import importlib
+import runpy
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from poetgen.model.store import StoredModel, save_model
+
+SCRIPTS = Path(__file__).parent.parent.parent / "scripts"
+EXPERIMENTS = [
+    "worked_example",
+    "sine",
+    "long_lag",
+    "adding",
+    "temporal_order",
+    "reber",
+    "constant_error_carousel",
+    "gradient_flow",
+]
+
+
+@pytest.fixture(autouse=True)
+def _scripts_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+
+
+def load(name: str) -> Any:
+    module = importlib.import_module(name)
+    assert isinstance(module, ModuleType)
+    return module
+
+
+def run(name: str, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    """As from the command line, with torch's number of threads put back."""
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
+    threads = torch.get_num_threads()
+    try:
+        runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_each_runs_quickly_and_prints_a_table(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(name, monkeypatch, "--quick")
+    shown = capsys.readouterr()
+    assert len(shown.out.splitlines()) >= 4
+    assert shown.err == ""
+
+
+@pytest.mark.parametrize("name", [*EXPERIMENTS, "model_finding"])
+def test_each_is_one_short_file(name: str) -> None:
+    assert len((SCRIPTS / f"{name}.py").read_text(encoding="utf-8").splitlines()) < 150
+
+
+def test_the_worked_example_to_three_decimals(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("worked_example", monkeypatch)
+    cells = [line.split() for line in capsys.readouterr().out.splitlines()]
+    by_hand = ["0.620", "0.603", "0.336", "0.451", "0.652", "0.276"]
+    # The two last columns: by hand, and by the cell.
+    found = [row[-2:] for row in cells if row and row[-1] in by_hand]
+    assert found == [[value, value] for value in by_hand]
+    assert ["0.2", "0.53", "0.535", "0.05", "0.053", "0.03", "0.029"] in cells
+    rows = [row for row in cells if row and row[0] in ("0.2", "0.4", "0.6")]
+    assert [[row[i] for i in (1, 3, 5)] for row in rows] == [
+        ["0.53", "0.05", "0.03"],
+        ["0.57", "0.15", "0.09"],
+        ["0.62", "0.29", "0.18"],
+    ]
+    for row in rows:
+        for wanted, here in zip(row[1::2], row[2::2], strict=True):
+            assert abs(float(wanted) - float(here)) <= 0.0055
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_the_fused_layer_is_the_written_out_cell(cell: str) -> None:
+    torch.manual_seed(2)
+    memory = load("learning").Memory(cell, 3, 5, 2, chrono=20).double()
+    x = torch.randn(4, 9, 3, dtype=torch.float64)
+    torch.testing.assert_close(memory(x), memory.unrolled(x), rtol=0, atol=1e-12)
+    last = torch.tensor([8, 3, 0, 5])
+    outputs = memory.at(x, last)
+    torch.testing.assert_close(outputs[1], memory.readout(memory(x[1:2, :4])[0, -1]))
+
+
+def test_time_scales_of_the_gates() -> None:
+    memory = load("learning").Memory("lstm", 1, 400, 1, chrono=50)
+    bias = memory.weights.input_bias + memory.weights.hidden_bias
+    forget = bias[400:800]
+    assert torch.equal(bias[:400], -forget)
+    scales = forget.detach().exp()  # uniform over [1, 49]
+    assert 1 <= float(scales.min()) < 4 < 46 < float(scales.max()) <= 49
+    assert float(scales.mean()) == pytest.approx(25, abs=2)
+    plain = load("learning").Memory("lstm", 1, 4, 1, forget_bias=2.5)
+    both = plain.weights.input_bias + plain.weights.hidden_bias
+    assert both[4:8].tolist() == [2.5] * 4
+    assert both[:4].tolist() == [0.0] * 4
+
+
+def test_sequences_of_the_long_lag() -> None:
+    ids, last, which = load("long_lag").draw(20, 500, torch.Generator().manual_seed(1))
+    rows = torch.arange(500)
+    assert set(ids[:, 0].tolist()) == {3}
+    assert torch.equal(ids[:, 1], which.long())
+    assert set(ids[rows, last].tolist()) == {2}
+    assert int(last.min()) == 22
+    assert float(last.float().mean()) == pytest.approx(22 + 9, abs=1)
+    for row, end in enumerate(last.tolist()):
+        between = ids[row, 2:end]
+        assert int(between.min()) >= 4
+        assert int(between.max()) < 24
+    assert float(which.mean()) == pytest.approx(0.5, abs=0.07)
+
+
+def test_sequences_of_the_adding_problem() -> None:
+    x, last, target = load("adding").draw(500, torch.Generator().manual_seed(1))
+    assert set(last.tolist()) == set(range(99, 110))
+    for row, end in enumerate(last.tolist()):
+        values, markers = x[row, :, 0], x[row, :, 1]
+        marked = [i for i, m in enumerate(markers.tolist()) if m == 1]
+        assert markers[0] == markers[end] == -1
+        assert len(marked) <= 2
+        assert all(i <= 48 for i in marked)
+        assert len(marked) < 2 or min(marked) < 10
+        assert target[row] == pytest.approx(0.5 + float(values[marked].sum()) / 4, abs=1e-6)
+
+
+def test_sequences_of_the_temporal_order() -> None:
+    ids, last, kind = load("temporal_order").draw(500, torch.Generator().manual_seed(1))
+    assert set(last.tolist()) == set(range(99, 110))
+    assert set(kind.tolist()) == {0, 1, 2, 3}
+    for row, end in enumerate(last.tolist()):
+        signs = [(i, s) for i, s in enumerate(ids[row, : end + 1].tolist()) if s < 2]
+        (first, a), (second, b) = signs
+        assert 10 <= first <= 20
+        assert 50 <= second <= 60
+        assert kind[row] == 2 * a + b
+        assert (ids[row, 0], ids[row, end]) == (3, 2)
+
+
+def test_strings_of_the_reber_grammar() -> None:
+    reber = load("reber")
+    strings = reber.strings(200, 3)
+    for ids, legal in zip(strings.ids_NT, strings.legal_NTS, strict=True):
+        places = int(legal.any(dim=-1).sum())
+        text = "".join(reber.SYMBOLS[i] for i in ids[: places + 1])
+        assert text[0] == "B"
+        assert text[1] in "TP"
+        assert text[-2:] == text[1] + "E"
+        assert text[2] == "B"
+        assert text[-3] == "E"
+        for place in range(places):
+            assert legal[place, ids[place + 1]]
+        counts = legal.sum(dim=-1)[:places].tolist()
+        assert counts[0] == 2
+        assert counts[1] == counts[-1] == counts[-2] == 1
+        assert max(counts) == 2
+    known = [string for string, _ in (reber.one_string(reber.random.Random(i)) for i in range(300))]
+    assert {"BTBTXSETE", "BPBPVVEPE"} <= set(known)  # the two shortest inner strings
+
+
+class Oracle:
+    """Scores that favour what is legal; of the last T or P it may know the right one or not."""
+
+    def __init__(self, strings: Any, remembers: bool) -> None:
+        self.logits: torch.Tensor = strings.legal_NTS.float()
+        if not remembers:
+            places = strings.legal_NTS.any(dim=-1).sum(dim=-1) - 2
+            self.logits[torch.arange(len(places)), places, 1:3] = 1.0
+
+    def __call__(self, _: torch.Tensor) -> torch.Tensor:
+        return self.logits
+
+    def readout(self, logits: torch.Tensor) -> torch.Tensor:
+        return logits
+
+
+def test_a_string_is_right_only_if_its_second_symbol_is_remembered() -> None:
+    reber = load("reber")
+    strings = reber.strings(50, 3)
+    assert reber.num_wrong(Oracle(strings, remembers=True), strings) == 0
+    assert reber.num_wrong(Oracle(strings, remembers=False), strings) == 50
+
+
+def test_the_cell_of_1997_keeps_its_value_exactly() -> None:
+    carousel = load("constant_error_carousel")
+    x = carousel.inputs(1000, seed=1)
+    kept = carousel.run(1000.0, x)
+    assert set(kept.cell) == {kept.cell[0]}
+    assert kept.cell[0] == pytest.approx(0.8, abs=1e-12)
+    assert kept.gradient == 1.0
+    assert max(map(abs, kept.hidden[:-1])) < 1e-20
+    assert kept.hidden[-1] == pytest.approx(0.664037, abs=1e-6)  # tanh .8
+    faded = carousel.run(1.0, x)
+    assert faded.cell[10] == pytest.approx(0.8 * 0.731059**10, rel=1e-4)
+    assert faded.gradient < 1e-130
+
+
+def test_gradients_vanish_below_a_norm_of_one_and_explode_above() -> None:
+    flow = load("gradient_flow")
+
+    def left(norm: float) -> float:
+        norms = flow.reach("rnn", flow.rnn_of_norm(norm, 1), 1, input_scale=1e-9)
+        return float(norms[50])
+
+    # Near zero tanh is the identity, and a rotation changes no length: norm to the power of the lag.
+    for norm in (0.9, 1.0, 1.1):
+        assert left(norm) == pytest.approx(norm**50, rel=1e-3)
+
+
+def test_the_finding_needs_no_corpus(
+    tiny_model: StoredModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    save_model(tmp_path / "tiny.safetensors", tiny_model)
+    # An untrained model writes no marks: as if each poem were one line, and most of its tables empty.
+    finding = load("model_finding")
+    assert finding.places("床前。月，") == [1, 2, 0, 1, 0]
+    place = torch.tensor([1.0, 2.0, 3.0, 1.0, 2.0])
+    values = torch.stack([2 * place + 1, -place, torch.ones(5)], dim=1)
+    assert finding.correlations(values, place).tolist() == pytest.approx([1, -1, 0], abs=1e-6)
+    run("model_finding", monkeypatch, "--quick", "--checkpoint", str(tmp_path / "tiny.safetensors"))
+    shown = capsys.readouterr().out
+    assert shown.count("silent") == 4
