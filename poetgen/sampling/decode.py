@@ -4,20 +4,14 @@ Poem `index` of a call draws its uniform numbers, one per step and particle, fro
 (seed, index) alone, so it is the same poem whatever the batch size, the order, or how many others are
 made beside it.
 
-The order of a step: softmax(logits / temperature) over text and end; the constraints' mask, whose mass
-is the particle's weight; renormalise; top-k, top-p, min-p; choice; another choice in place of one that
-would copy a training line.
-
 Shape suffixes: B rows (a poem has one for each of its particles, side by side), V vocabulary size.
 """
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
 import torch
-from torch import Tensor
 from torch.nn.functional import log_softmax
 
 from poetgen.data.lines import LineSet
@@ -26,17 +20,10 @@ from poetgen.data.vocab import EOS, PAD, UNK, Vocabulary
 from poetgen.errors import ConstraintError
 from poetgen.model.likelihood import Likelihood, unknown_surcharge
 from poetgen.model.lstm import PoemLSTM, State
+from poetgen.sampling.choosing import choose, constrain, open_logits, resample, rows_of
 from poetgen.sampling.constraints import masks_of
-from poetgen.sampling.filters import (
-    draw,
-    keep_min_p,
-    keep_top_k,
-    keep_top_p,
-    log_mass,
-    probabilities,
-)
-from poetgen.sampling.request import Request, Settings
-from poetgen.sampling.writing import Choice, Particle, Setback, Writing, num_particles
+from poetgen.sampling.request import Request
+from poetgen.sampling.writing import Choice, Setback, Writing, num_particles
 
 _ROW_BLOCK = 8
 # A matrix product gives a row the same bits wherever it stands, if the number of rows is a multiple
@@ -106,19 +93,19 @@ def generate_steps(
     poems, column = _begun(requests, vocab, max_tokens=max_tokens, lines=lines)
     if column:
         yield column
-    state = model.zero_state(_filled_up(len(_rows(poems))))
+    state = model.zero_state(_filled_up(len(rows_of(poems))))
     while poems:
-        tokens = [particle.token for _, particle in _rows(poems)]
+        tokens = [particle.token for _, particle in rows_of(poems)]
         idle = [PAD] * (_filled_up(len(tokens)) - len(tokens))
         logits_BV, state = model.step(torch.tensor(tokens + idle, device=model.device), state)
         # Choosing is done on the CPU: not every accelerator has float64.
         logits_BV = logits_BV[: len(tokens)].cpu()
-        open_BV = _open(logits_BV, poems, vocab)
-        _constrain(open_BV, poems)
-        sources = _resample(poems)
+        open_BV = open_logits(logits_BV, poems, vocab)
+        constrain(open_BV, poems)
+        sources = resample(poems)
         if sources != list(range(len(sources))):
             logits_BV, open_BV = logits_BV[sources], open_BV[sources]
-        tokens = _choose(open_BV, poems)
+        tokens = choose(open_BV, poems)
         nats_BV = -log_softmax(logits_BV.double(), dim=-1)
         nats = nats_BV.gather(1, torch.tensor(tokens)[:, None])[:, 0].tolist()
         column, poems, kept = _advance(poems, tokens, nats, sources)
@@ -223,89 +210,6 @@ def _begun(
     return poems, refused
 
 
-def _rows(poems: Sequence[Writing]) -> list[tuple[Writing, Particle]]:
-    return [(poem, particle) for poem in poems for particle in poem.particles]
-
-
-def _open(logits_BV: Tensor, poems: Sequence[Writing], vocab: Vocabulary) -> Tensor:
-    """The logits of what may be chosen at all: text and end, and the end not at once.
-
-    An empty poem is none.
-    """
-    open_BV = logits_BV.index_fill(1, torch.tensor(vocab.not_text), -math.inf)
-    open_BV[torch.tensor([poem.is_at_start for poem, _ in _rows(poems)]), EOS] = -math.inf
-    return open_BV
-
-
-def _constrain(logits_BV: Tensor, poems: Sequence[Writing]) -> None:
-    """Put −∞, in place, where the constraints leave no choice; softmax will renormalise the rest.
-
-    Each particle's weight is multiplied by the share of the mass that is left; none is a dead end.
-    """
-    rows = _rows(poems)
-    masks = [poem.mask(particle) for poem, particle in rows]
-    given = [mask for mask in masks if mask is not None]
-    if not given:
-        return
-    # A particle that stands alone needs no weight.
-    several = [r for r, (poem, _) in enumerate(rows) if len(poem.particles) > 1]
-    temperature_R = _column([rows[r][0].settings.temperature for r in several])
-    before_R = log_mass(logits_BV[several], temperature_R)
-    anything_V = torch.ones_like(given[0])
-    allowed_BV = torch.stack([anything_V if mask is None else mask for mask in masks])
-    logits_BV.masked_fill_(~allowed_BV, -math.inf)
-    shares = (log_mass(logits_BV[several], temperature_R) - before_R).tolist()
-    for r, log_share in zip(several, shares, strict=True):
-        rows[r][1].log_weight += log_share
-    for (_, particle), likeliest in zip(rows, logits_BV.amax(dim=-1).tolist(), strict=True):
-        if likeliest == -math.inf:
-            particle.log_weight = -math.inf
-
-
-def _resample(poems: Sequence[Writing]) -> list[int]:
-    """Resample where it is due; for each row the one that it goes on from."""
-    sources: list[int] = []
-    for poem in poems:
-        places = poem.resample() or range(len(poem.particles))
-        first = len(sources)
-        sources += [first + place for place in places]
-    return sources
-
-
-def _choose(open_BV: Tensor, poems: Sequence[Writing]) -> list[int]:
-    """The next id of each row: given, or drawn with the next number of the poem's stream."""
-    rows = _rows(poems)
-    given = [poem.given_to(particle) for poem, particle in rows]
-    drawing = [r for r, token in enumerate(given) if token is None]
-    drawn = _draw(
-        open_BV[drawing],
-        [rows[r][0].settings for r in drawing],
-        [rows[r][0].stream.random() for r in drawing],
-    )
-    tokens = [PAD if token is None else token for token in given]
-    for r, token in zip(drawing, drawn, strict=True):
-        tokens[r] = _unless_copy(token, *rows[r], open_BV[r : r + 1])
-    return tokens
-
-
-def _unless_copy(token: int, poem: Writing, particle: Particle, open_1V: Tensor) -> int:
-    """`token`, or another where it would complete a copy; the particle is dead where none is left."""
-    if not poem.completes_copy(particle, token):
-        return token
-    temperature_1 = _column([poem.settings.temperature])
-    left_1V = open_1V.clone()
-    while poem.completes_copy(particle, token):
-        left_1V[0, token] = -math.inf
-        if left_1V.amax() == -math.inf:
-            particle.log_weight = -math.inf
-            return PAD
-        (token,) = _draw(left_1V, [poem.settings], [poem.stream.random()])
-    if len(poem.particles) > 1:
-        left = log_mass(left_1V, temperature_1) - log_mass(open_1V, temperature_1)
-        particle.log_weight += left.item()
-    return token
-
-
 def _advance(
     poems: Sequence[Writing], tokens: Sequence[int], nats: Sequence[float], sources: Sequence[int]
 ) -> tuple[list[Choice | Setback], list[Writing], list[int]]:
@@ -335,23 +239,6 @@ def _advance(
             kept += sources[first:end]
         first = end
     return column, going_on, kept
-
-
-def _draw(logits_BV: Tensor, settings: Sequence[Settings], uniforms: Sequence[float]) -> list[int]:
-    """An id per row, by the row's settings and its number from [0, 1)."""
-    if not settings:
-        return []
-    probs_BV = probabilities(logits_BV, _column([s.temperature for s in settings]))
-    num_ids = logits_BV.shape[-1]
-    top_k_B = torch.tensor([min(s.top_k, num_ids) for s in settings])
-    probs_BV = keep_top_k(probs_BV, top_k_B)
-    probs_BV = keep_top_p(probs_BV, _column([s.top_p for s in settings]))
-    probs_BV = keep_min_p(probs_BV, _column([s.min_p for s in settings]))
-    return draw(probs_BV, _column(uniforms)).tolist()
-
-
-def _column(values: Sequence[float]) -> Tensor:
-    return torch.tensor(values, dtype=torch.float64)
 
 
 def _filled_up(num_rows: int) -> int:
