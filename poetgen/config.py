@@ -118,6 +118,9 @@ class TrainConfig(_Section):
     """Steps in which the learning rate rises from 0; 0 or more."""
     final_rate: Share = 0.0
     """What the cosine ends at, as a share of learning_rate, from 0 to 1 (a constant rate)."""
+    kind_weight: NotNegative = 0.0
+    """What the kind of the next token (character, comma, stop, end) counts on top of which one it is, 0
+    or more; teaches forms."""
     clip_norm: NotNegative = 1.0
     """Largest norm of the whole gradient; 0: no limit."""
     average_decay: Rate = 0.0

@@ -62,12 +62,20 @@ class Likelihood:
         )
 
 
-def token_nats(model: PoemLSTM, batch: Batch) -> Tensor:
-    """−ln p of each counted token, (N,) in fp32, row by row; the large product skips padding."""
+def counted_logits(model: PoemLSTM, batch: Batch) -> tuple[Tensor, Tensor]:
+    """What each counted token was foreseen from, (N, V) in fp32, and its id, (N,), row by row.
+
+    The large product skips padding.
+    """
     features_BTF, _ = model.features(batch.tokens_BT)
     counted_BT = batch.targets_BT != PAD
     logits_NV = model.logits(features_BTF[counted_BT])
-    return cross_entropy(logits_NV.float(), batch.targets_BT[counted_BT], reduction="none")
+    return logits_NV.float(), batch.targets_BT[counted_BT]
+
+
+def token_nats(model: PoemLSTM, batch: Batch) -> Tensor:
+    """−ln p of each counted token, (N,) in fp32, row by row."""
+    return cross_entropy(*counted_logits(model, batch), reduction="none")
 
 
 def unknown_surcharge(vocab: Vocabulary) -> float:

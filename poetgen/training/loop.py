@@ -21,11 +21,12 @@ from poetgen.data.poem import Poem
 from poetgen.data.training_text import TrainingText
 from poetgen.data.vocab import Vocabulary
 from poetgen.errors import PoetgenError
-from poetgen.model.likelihood import score, token_nats, total
+from poetgen.model.likelihood import score, total
 from poetgen.model.lstm import PoemLSTM
 from poetgen.model.store import StoredModel, save_model
 from poetgen.training.average import WeightAverage
 from poetgen.training.checkpoint import Progress, save_training_state
+from poetgen.training.loss import training_loss
 from poetgen.training.run_folder import RunFolder
 from poetgen.training.runlog import RunLog
 from poetgen.training.signals import Interrupted, StopGuard, StopRequested
@@ -135,8 +136,8 @@ def train_steps(
         for group in trainer.optimiser.param_groups:
             group["lr"] = rate
         with autocast(model.device, config.precision):
-            nats_N = token_nats(model, batch.to(model.device))
-        torch.autograd.backward(nats_N.mean())  # as Tensor.backward, which has no types
+            loss, nats_N = training_loss(model, batch.to(model.device), config.kind_weight)
+        torch.autograd.backward(loss)  # as Tensor.backward, which has no types
         limit = config.clip_norm or math.inf
         norm = float(nn.utils.clip_grad_norm_(model.parameters(), limit))
         if not math.isfinite(norm):
