@@ -22,6 +22,7 @@ from poetgen.evaluation.novelty import TrainingGrams, TrainingLines
 from poetgen.evaluation.real import ByForm, draw_real
 from poetgen.evaluation.sampled import Sampled, sample_by_form
 from poetgen.model.likelihood import Likelihood, score, total
+from poetgen.model.locate import SHIPPED
 from poetgen.model.lstm import PoemLSTM
 from poetgen.model.store import StoredModel
 from poetgen.prosody.forms import FORMS, OTHER, form_of
@@ -105,7 +106,7 @@ def evaluate_models(
 
 def _head(stored: StoredModel, on: EvaluationSet, plan: Plan, progress: Progress) -> dict[str, Any]:
     return {
-        "model": str(stored.path),
+        "model": SHIPPED.stem if stored.path == SHIPPED else str(stored.path),
         "fingerprint": weights_fingerprint(stored.model),
         "trained_on": stored.corpus,
         "likelihood": _likelihood(stored, on, plan, progress),
