@@ -36,6 +36,19 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         raise unwritable(path, error) from error
 
 
+def check_writable(path: Path) -> None:
+    """Raise before long work the OutputError that `write_whole` would raise after it."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        part.touch()
+        part.unlink()
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
 def write_text(path: Path, text: str) -> None:
     """`write_whole` of a short UTF-8 text."""
     write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))

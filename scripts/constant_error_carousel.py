@@ -2,7 +2,8 @@
 
 The cell of 1997 has no forget gate: what is in the cell goes round unchanged (the constant error
 carousel), an input gate guards the way in and an output gate the way out.  The modern cell multiplies
-by a forget gate at each step (Gers, Schmidhuber & Cummins 2000).  Here one unit, its weights set by
+by a forget gate at each step (Gers, Schmidhuber & Cummins 2000).  With a forget gate of 1 the cell's sum
+is that of 1997 (whose squashing functions were scaled logistics).  Here one unit, its weights set by
 hand: noise knocks at the input all the time, one door is opened to write and the other to read.
 """
 
@@ -19,7 +20,7 @@ from poetgen.model.cell import CellWeights, lstm_step
 VALUE = 0.8
 SHUT = -50.0  # σ(−50) is 2e-22: lost beside any value in double precision
 FORGET_BIASES: dict[str, float] = {
-    "1997: no forget gate": 1000.0,  # σ(1000) is exactly 1: then the equations are those of 1997
+    "1997: no forget gate": 1000.0,  # σ(1000) is exactly 1: the cell's sum is that of 1997
     "forget bias 7": 7.0,
     "forget bias 5": 5.0,
     "forget bias 1": 1.0,
@@ -103,10 +104,8 @@ def main() -> None:
             for name, one in runs.items()
         ],
     )
-    drift = max(
-        abs(value - runs["1997: no forget gate"].cell[0])
-        for value in runs["1997: no forget gate"].cell
-    )
+    kept = runs["1997: no forget gate"].cell
+    drift = max(abs(value - kept[0]) for value in kept)
     print(f"largest change of the 1997 cell in all that time: {drift:.0e}")
 
     def draw(axis: Any) -> None:
@@ -115,8 +114,7 @@ def main() -> None:
         axis.set(title="A value behind shut doors", xlabel="steps", ylabel="cell", xscale="symlog")
         axis.legend()
 
-    if arguments.plot is not None:
-        plot(arguments.plot, draw)
+    plot(arguments.plot, draw)
 
 
 if __name__ == "__main__":

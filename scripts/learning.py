@@ -1,7 +1,7 @@
 """What the experiments learn with: one recurrent layer with a readout, a supply of sequences, Adam.
 
-The layer is `torch.nn`'s fused kernel, for speed; `Memory.unrolled` walks the same weights through
-the equations of `poetgen.model.cell`, and a test holds the two together.
+The layer is `torch.nn`'s fused kernel, for speed; a test holds it equal to the equations of
+`poetgen.model.cell`, walked through step by step with the same weights.
 
 Shape suffixes: B rows, T places, I inputs, H units, O outputs.
 """
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from poetgen.model.cell import CellWeights, gru_step, lstm_step, rnn_step
+from poetgen.model.cell import CellWeights
 
 KINDS: dict[str, type[nn.LSTM] | type[nn.GRU] | type[nn.RNN]] = {
     "lstm": nn.LSTM,
@@ -68,27 +68,12 @@ class Memory(nn.Module):
         outputs_BO: Tensor = self.readout(hidden_BTH[torch.arange(len(last_B)), last_B])
         return outputs_BO
 
-    def unrolled(self, inputs: Tensor) -> Tensor:
-        """What `forward` gives, step by step through the written-out equations."""
-        x_BTI = self.embed(inputs)
-        hidden_BH = cell_BH = x_BTI.new_zeros(len(x_BTI), self.layer.hidden_size)
-        steps = []
-        for x_BI in x_BTI.unbind(dim=1):
-            if self.cell == "lstm":
-                step = lstm_step(x_BI, hidden_BH, cell_BH, self.weights)
-                hidden_BH, cell_BH = step.hidden, step.cell
-            else:
-                plain = gru_step if self.cell == "gru" else rnn_step
-                hidden_BH = plain(x_BI, hidden_BH, self.weights)
-            steps.append(hidden_BH)
-        return torch.stack(steps, dim=1)
-
 
 def set_gate_biases(weights: CellWeights, *, forget_bias: float = 1.0, chrono: int = 0) -> None:
     """Begin with a forget gate that is open: by a bias for all units, or by time scales.
 
     `chrono` T draws each unit's forget bias as ln of a number from [1, T − 1] and sets its input bias
-    to minus that, so that units begin with memories of 1 to T steps (Tallec & Ollivier 2018).
+    to minus that, so that units begin with memories of 2 to T steps (Tallec & Ollivier 2018).
     """
     hidden_size = weights.from_hidden.shape[1]
     with torch.no_grad():

@@ -2,9 +2,10 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from learning import Outcome
@@ -15,6 +16,34 @@ from poetgen.errors import PoetgenError
 from poetgen.inspection.plot import new_figure, save_figure
 
 COLOURS = ("#b23a2a", "#12807f", "#c07a0a", "#6a55c8", "#4d7a35", "#756f63")
+CONTESTANTS = (
+    ("here: LSTM, chrono", "lstm", True),
+    ("control: LSTM, bias 1", "lstm", False),
+    ("control: plain RNN", "rnn", False),
+)
+
+
+class Run(Protocol):
+    """One training: `chrono` says whether the gates begin with time scales."""
+
+    def __call__(self, cell: str, seed: int, *, chrono: bool) -> Outcome: ...
+
+
+def contest(
+    title: str, paper: tuple[str, str], run: Run, seeds: Sequence[int]
+) -> dict[str, Outcome]:
+    """Print the table of paper, here and controls; returned is each one's first outcome.
+
+    `paper` has the sequences that the LSTM of 1997 needed, and its wrong ones.
+    """
+    rows: list[tuple[str, ...]] = [("paper: LSTM of 1997", "all", *paper, "")]
+    first = {}
+    for name, cell, chrono in CONTESTANTS:
+        outcomes = [run(cell, seed, chrono=chrono) for seed in seeds]
+        rows.append((name, *told(outcomes)))
+        first[name.split(": ")[1]] = outcomes[0]
+    print_table(title, ("", "solved", "sequences", "wrong, seed by seed", "seconds"), rows)
+    return first
 
 
 def told(outcomes: Sequence[Outcome]) -> list[str]:
@@ -31,16 +60,20 @@ def told(outcomes: Sequence[Outcome]) -> list[str]:
 def read_arguments(
     description: str, more: Callable[[argparse.ArgumentParser], object] = lambda _: None
 ) -> argparse.Namespace:
-    """--quick, --plot and --seed, and what `more` adds; one thread, for these nets are tiny."""
+    """--quick, --plot, --seed and what `more` adds; `seeds` are three from that on, or with --quick one.
+
+    One thread, for these nets are tiny.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="seconds, to see that it runs")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="a .svg or .png, by matplotlib")
     parser.add_argument("--seed", type=int, default=1)
     more(parser)
     arguments = parser.parse_args()
+    arguments.seeds = [arguments.seed + i for i in range(1 if arguments.quick else 3)]
     torch.set_num_threads(1)
     if arguments.plot is not None:
-        plot(None, lambda _: None)  # a missing matplotlib is told before the work
+        check_matplotlib()
     return arguments
 
 
@@ -54,18 +87,24 @@ def print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[obj
     Console(highlight=False, width=110).print(table)
 
 
-def plot(path: Path | None, draw: Callable[[Any], None]) -> None:
-    """Have `draw` fill the axes of a figure; it goes to `path`."""
-    try:
-        figure = new_figure(7.0, 3.6)
-        axis = figure.subplots()
-        axis.grid(alpha=0.3)
-        draw(axis)
-        if path is not None:
-            save_figure(figure, path)
-            print(f"wrote {path}", file=sys.stderr)
-    except PoetgenError as error:
-        sys.exit(f"{error.why}\n  → {error.fix}")
+def check_matplotlib() -> None:
+    """End the program if there is none: before the work, not after."""
+    with _errors_told():
+        new_figure(1.0, 1.0)
+
+
+def plot(path: Path | None, draw: Callable[..., None], *, num_panels: int = 1) -> None:
+    """Have `draw` fill the axes of a figure, side by side; it goes to `path`.  None: no plot."""
+    if path is None:
+        return
+    with _errors_told():
+        figure = new_figure(7.0 if num_panels == 1 else 9.0, 3.6)
+        axes = figure.subplots(1, num_panels, squeeze=False)[0]
+        for axis in axes:
+            axis.grid(alpha=0.3)
+        draw(*axes)
+        save_figure(figure, path)
+        print(f"wrote {path}", file=sys.stderr)
 
 
 def plot_curves(path: Path | None, curves: dict[str, Outcome], title: str) -> None:
@@ -77,5 +116,12 @@ def plot_curves(path: Path | None, curves: dict[str, Outcome], title: str) -> No
         axis.set(title=title, xlabel="sequences", ylabel="share wrong", ylim=(-0.02, 1.02))
         axis.legend()
 
-    if path is not None:
-        plot(path, draw)
+    plot(path, draw)
+
+
+@contextmanager
+def _errors_told() -> Iterator[None]:
+    try:
+        yield
+    except PoetgenError as error:
+        sys.exit(f"{error.why}\n  → {error.fix}")

@@ -3,11 +3,17 @@
 Among 100 to 110 symbols two are X or Y, one at place 10 to 20, one at 50 to 60; the rest is noise.  At
 the end the network names the order: XX, XY, YX or YY.  Right is an error below .3 in each of the four
 outputs (Hochreiter & Schmidhuber 1997, section 5.6).
+
+32 units, Adam at .005, batches of 32, gradients clipped at 1.  "Chrono" gates are told the task's length
+when they begin, which the net of 1997 was not: the counts of sequences are not like for like.  The plain
+RNN has as many units, and so a quarter of the recurrent weights.
 """
+
+from functools import partial
 
 import torch
 from learning import Batch, Memory, Outcome, Task, learn
-from showing import plot_curves, print_table, read_arguments, told
+from showing import contest, plot_curves, read_arguments
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
@@ -36,7 +42,7 @@ def is_wrong(outputs_BO: Tensor, class_B: Tensor) -> Tensor:
     return ((outputs_BO.softmax(dim=-1) - one_hot(class_B, 4)).abs() >= 0.3).any(dim=-1)
 
 
-def run(cell: str, seed: int, *, limit: int, chrono: bool, tests: int) -> Outcome:
+def run(cell: str, seed: int, *, chrono: bool, limit: int = PAPER, tests: int = 2560) -> Outcome:
     torch.manual_seed(seed)
     memory = Memory(cell, 8, 32, 4, num_symbols=NUM_SYMBOLS, chrono=100 if chrono else 0)
     task = Task(draw, cross_entropy, is_wrong)
@@ -46,22 +52,12 @@ def run(cell: str, seed: int, *, limit: int, chrono: bool, tests: int) -> Outcom
 
 def main() -> None:
     arguments = read_arguments(__doc__ or "")
-    seeds = [arguments.seed + i for i in range(1 if arguments.quick else 3)]
     limit, tests = (640, 64) if arguments.quick else (PAPER, 2560)
-    rows: list[tuple[str, ...]] = [("paper: LSTM of 1997", "all", f"{PAPER:,}", "1 of 2,560", "")]
-    curves: dict[str, Outcome] = {}
-    for name, cell, chrono in (
-        ("here: LSTM, chrono", "lstm", True),
-        ("control: LSTM, bias 1", "lstm", False),
-        ("control: plain RNN", "rnn", False),
-    ):
-        outcomes = [run(cell, seed, limit=limit, chrono=chrono, tests=tests) for seed in seeds]
-        rows.append((name, *told(outcomes)))
-        curves[name.split(": ")[1]] = outcomes[0]
-    print_table(
+    curves = contest(
         f"Temporal order of two signs, at most {limit:,} sequences",
-        ("", "solved", "sequences", "wrong, seed by seed", "seconds"),
-        rows,
+        (f"{PAPER:,}", "1 of 2,560"),
+        partial(run, limit=limit, tests=tests),
+        arguments.seeds,
     )
     plot_curves(arguments.plot, curves, "Temporal order (task 6a)")
 

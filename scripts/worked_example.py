@@ -57,6 +57,14 @@ def sums() -> dict[str, float]:
     return {name: weight * X + weight * HIDDEN for name, weight in WEIGHTS.items()}
 
 
+def sequence_row(x: float, by_hand: tuple[float, ...], here: LSTMStep) -> list[str]:
+    """x, then forget gate, cell and hidden state, each by hand and by the cell."""
+    row = [str(x)]
+    for hand, value in zip(by_hand, (here.forget, here.cell, here.hidden), strict=True):
+        row += [f"{hand:.2f}", f"{value.item():.3f}"]
+    return row
+
+
 def main() -> None:
     arguments = read_arguments(__doc__ or "")
     step = lstm_step(one(X), one(HIDDEN), one(CELL), weights())._asdict()
@@ -80,20 +88,7 @@ def main() -> None:
     print_table(
         "Three steps from a zero state",
         ("x", "f by hand", "here", "c by hand", "here", "h by hand", "here"),
-        [
-            (
-                x,
-                *(
-                    f"{v:.{digits}f}"
-                    for pair in pairs
-                    for v, digits in zip(pair, (2, 3), strict=True)
-                ),
-            )
-            for x, hand, step_ in zip(SEQUENCE, SEQUENCE_BY_HAND, steps, strict=True)
-            for pairs in [
-                zip(hand, (v.item() for v in (step_.forget, step_.cell, step_.hidden)), strict=True)
-            ]
-        ],
+        [sequence_row(*one) for one in zip(SEQUENCE, SEQUENCE_BY_HAND, steps, strict=True)],
     )
 
     def draw(axis: Any) -> None:
@@ -104,8 +99,7 @@ def main() -> None:
         axis.set(title="Three steps from a zero state", xlabel="x", xticks=SEQUENCE)
         axis.legend()
 
-    if arguments.plot is not None:
-        plot(arguments.plot, draw)
+    plot(arguments.plot, draw)
 
 
 if __name__ == "__main__":

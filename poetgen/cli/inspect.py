@@ -11,6 +11,7 @@ from poetgen.errors import UsageError
 if TYPE_CHECKING:
     from poetgen.inspection.verse import Inquiry, Verse
     from poetgen.model.store import StoredModel
+    from poetgen.sampling.request import Settings
 
 _ENDINGS = (".html", ".png", ".svg")
 
@@ -72,8 +73,12 @@ def inspect(
 
     stored = load_model(choice.path)
     if gradients:
-        others = {name: load_model(find_model(name).path) for name in against or []}
-        _show_gradients({_name(choice.path): stored} | others, text, seed, output)
+        models = [(_name(choice.path), stored)]
+        for name in against or []:
+            path = find_model(name).path
+            tell(f"against {path}")
+            models.append((_name(path), load_model(path)))
+        _show_gradients(models, text, seed, settings, output)
         return
     assert text is not None
     from poetgen.inspection.verse import Inquiry
@@ -92,17 +97,39 @@ def _check(
     output: Path | None,
     against: list[str] | None,
 ) -> None:
+    from poetgen.data.normalise import normalise
+    from poetgen.data.poem import MARKS
+
     if text is None and not gradients:
         raise UsageError("there is no verse to inspect", "Give one, such as 床前明月光。")
+    if text is not None and not normalise(text).strip(MARKS):
+        raise UsageError(
+            f"there is no character in the verse “{text}”", "Give a verse, such as 床前明月光。"
+        )
     if gradients and go_on:
         raise UsageError("--continue and --gradients do not go together", "Leave one of them out.")
     if against and not gradients:
         raise UsageError("--against goes with --gradients alone", "Add --gradients.")
-    if output is not None and output.suffix.lower() not in _ENDINGS:
+    if output is not None:
+        _check_output(output, with_characters=not gradients)
+
+
+def _check_output(output: Path, *, with_characters: bool) -> None:
+    """Say before the work is done what a figure lacks, or that it cannot be written."""
+    from poetgen.files import check_writable
+    from poetgen.inspection import plot
+
+    if output.suffix.lower() not in _ENDINGS:
         raise UsageError(
             f"{output} ends in none of {' '.join(_ENDINGS)}",
             "Name a page, such as gates.html, or a figure, such as gates.png.",
         )
+    if output.suffix.lower() != ".html":
+        if with_characters:
+            plot.chinese_font()
+        else:
+            plot.new_figure(1, 1)
+    check_writable(output)
 
 
 def _show_verse(
@@ -111,18 +138,18 @@ def _show_verse(
     from rich.console import Console
 
     from poetgen.inspection.gates import no_gates
-    from poetgen.inspection.render import verse_notes, verse_table
+    from poetgen.inspection.render import verse_notes, verse_tables
     from poetgen.inspection.verse import inspect_text
 
-    _check_drawing(output, with_characters=True)
     verse, inquiry = inspect_text(stored, inquiry, go_on=go_on)
-    if not verse.recording.has_gates:
+    if stored.model.cell != "lstm":
         tell("note: {}. {}".format(*no_gates(stored.model.cell)))
     console = Console(highlight=False, markup=False)
     console.print(verse.poem.laid_out(), end="\n\n")
-    console.print(verse_table(verse, width=console.width))
-    for note in verse_notes(verse):
-        console.print(f"\n{note}")
+    for table in verse_tables(verse, width=console.width):
+        console.print(table)
+        console.print()
+    console.print("\n\n".join(verse_notes(verse)))
     if output is not None:
         _write_verse(stored, verse, inquiry, output)
 
@@ -139,14 +166,13 @@ def _write_verse(stored: "StoredModel", verse: "Verse", inquiry: "Inquiry", outp
         plot.save_figure(plot.verse_figure(verse), output)
     else:
         runs = hold_each_gate(stored, verse.text, inquiry)
-        held = list(tqdm(runs, total=num_held(stored), unit=" runs", leave=False, disable=None))
         page = verse_page(
             verse,
             model=_name(stored.path) if stored.path else "",
             cell=stored.model.cell,
             inquiry=inquiry,
             writing=writing(stored, inquiry),
-            held=held,
+            held=tqdm(runs, total=num_held(stored), unit=" runs", leave=False, disable=None),
         )
         write_text(output, page)
     tell(f"wrote {output}")
@@ -160,26 +186,41 @@ def _name(model: Path) -> str:
 
 
 def _show_gradients(
-    trained: "dict[str, StoredModel]", text: str | None, seed: int, output: Path | None
+    models: "list[tuple[str, StoredModel]]",
+    text: str | None,
+    seed: int,
+    settings: "Settings",
+    output: Path | None,
 ) -> None:
     from rich.console import Console
 
     from poetgen.files import write_text
     from poetgen.inspection import plot
-    from poetgen.inspection.gradients import compare, own_texts
+    from poetgen.inspection.gradients import check_length, compare, own_texts
     from poetgen.inspection.page import gradient_page
     from poetgen.inspection.render import gradient_table
-    from poetgen.sampling.prompt import prepare_prompt
+    from poetgen.sampling.prompt import prepare_prompt, warn_of_unknown
 
-    _check_drawing(output, with_characters=False)
-    first = next(iter(trained.values()))
-    texts = [prepare_prompt(text, first.vocab).text] if text else own_texts(first, seed)
-    on = texts[0] if text else f"{len(texts)} poems of its own, {len(texts[0])} characters each"
-    reaches = compare(trained, texts)
+    _, first = models[0]
+    if text is None:
+        texts = own_texts(first, seed, settings)
+        on = f"{len(texts)} poems of its own, {len(texts[0])} characters each"
+    else:
+        texts = [prepare_prompt(text, first.vocab).text]
+        check_length(texts[0])
+        on = texts[0]
+    for name, stored in models:
+        for warning in warn_of_unknown("".join(texts), stored.vocab):
+            tell(f"warning: {name}: {warning}")
+    reaches = compare(models, texts)
     console = Console(highlight=False, markup=False)
-    console.print(f"Gradient of the last character's loss, k steps back, on {on}.")
-    console.print("Relative to that at the last step; a mean over poems, all layers together.\n")
-    console.print(gradient_table(reaches))
+    console.print(f"On: {on}")
+    console.print(
+        "Gradient of the last character's loss at a model's whole state (an LSTM's hidden states and "
+        "cells, else the hidden states, of all layers), some steps back, relative to that at the last "
+        "step; a mean over poems.\n"
+    )
+    console.print(gradient_table(reaches, width=console.width))
     if output is None:
         return
     if output.suffix.lower() == ".html":
@@ -187,15 +228,3 @@ def _show_gradients(
     else:
         plot.save_figure(plot.reach_figure(reaches), output)
     tell(f"wrote {output}")
-
-
-def _check_drawing(output: Path | None, *, with_characters: bool) -> None:
-    """Say what a figure lacks before the work is done."""
-    from poetgen.inspection import plot
-
-    if output is None or output.suffix.lower() == ".html":
-        return
-    if with_characters:
-        plot.chinese_font()
-    else:
-        plot.new_figure(1, 1)

@@ -8,8 +8,9 @@ Shape suffixes: T places, H hidden size, V vocabulary size.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +19,13 @@ from poetgen.errors import UsageError
 from poetgen.model.cell import CellWeights, gru_step, lstm_step, rnn_step
 from poetgen.model.lstm import LayerState, PoemLSTM
 
-SERIES = ("forget", "input", "output", "candidate", "cell", "hidden")
-"""What is recorded of an LSTM layer."""
+SERIES = ("forget", "input", "output", "reset", "update", "candidate", "cell", "hidden")
+"""What is recorded of a layer, as far as its cell has it."""
 GATES = ("forget", "input", "output")
-"""Of these, what lies between 0 (shut) and 1 (open)."""
+"""An LSTM's gates: of its series, what lies between 0 (shut) and 1 (open)."""
+GATES_OF_A_GRU = ("reset", "update")
+SIGNED = ("candidate", "cell", "hidden")
+"""What may be below 0."""
 
 _ROWS = {"input": 0, "forget": 1, "output": 3}
 # Where `torch.nn` keeps a gate's rows among the four blocks: i, f, g, o.
@@ -31,35 +35,20 @@ _SATURATED = 1e4
 
 @dataclass(frozen=True)
 class Recording:
-    """What a model computed while it read T ids."""
+    """What the layers of a model computed while it read T ids."""
 
     layers: tuple[dict[str, Tensor], ...]
-    """Lowest first: {name: (T, H)} for the names in `SERIES`; a GRU or a plain RNN has hidden alone."""
-    log_probs_TV: Tensor
-    """After each id, ln p of every next one, in float64."""
+    """Lowest first: {name: (T, H)} for those names in `SERIES` that its cell has."""
 
     @property
-    def has_gates(self) -> bool:
-        return "forget" in self.layers[0]
+    def gates(self) -> tuple[str, ...]:
+        """Those of its cell: an LSTM's three, a GRU's two, none of a plain RNN."""
+        return tuple(name for name in (*GATES, *GATES_OF_A_GRU) if name in self.layers[0])
 
-    def nats(self, tokens: Sequence[int]) -> list[float]:
-        """−ln p of `tokens[1:]`, where `tokens` are the ids that were read."""
-        told = torch.tensor(tokens[1:])
-        return (-self.log_probs_TV[:-1].gather(1, told[:, None])[:, 0]).tolist()
-
-    def most_likely(
-        self, num: int, *, without: Sequence[int] = ()
-    ) -> list[list[tuple[int, float]]]:
-        """After each id the `num` likeliest next ones, each with its probability, best first.
-
-        Ids in `without` are passed over; the rest keep their probabilities.
-        """
-        left = torch.tensor(without, dtype=torch.long)
-        best = self.log_probs_TV.index_fill(1, left, -torch.inf).topk(num, dim=1)
-        return [
-            list(zip(ids, probs, strict=True))
-            for ids, probs in zip(best.indices.tolist(), best.values.exp().tolist(), strict=True)
-        ]
+    @property
+    def state(self) -> str:
+        """The series that it remembers by: an LSTM's cell, else the hidden state."""
+        return "cell" if "cell" in self.layers[0] else "hidden"
 
     def mean(self, layer: int, name: str) -> list[float]:
         """The mean over units of a layer's series, for each place."""
@@ -70,28 +59,48 @@ class Recording:
         return [float(x) for x in self.layers[layer][name].norm(dim=1)]
 
 
+class Place(NamedTuple):
+    """What a model computed at one id."""
+
+    layers: tuple[dict[str, Tensor], ...]
+    """Lowest first: {name: (H,)}."""
+    log_probs_V: Tensor
+    """ln p of every next id, in float64."""
+
+
 @torch.inference_mode()
-def record(model: PoemLSTM, tokens: Sequence[int]) -> Recording:
+def walk(model: PoemLSTM, tokens: Iterable[int]) -> Iterator[Place]:
     """All that `model` computes while it reads `tokens` from a zero state, without dropout.
 
     Agrees with `PoemLSTM.step` and `forward` to rounding.
     """
     state = model.zero_state(1)
-    seen: list[list[dict[str, Tensor]]] = [[] for _ in model.layers]
-    log_probs = []
     for token in tokens:
         x_1H = model.embedding[token].unsqueeze(0)
+        layers = []
         for number, layer in enumerate(model.layers):
             computed, state[number] = _layer_step(model.cell, x_1H, state[number], layer)
-            seen[number].append(computed)
+            layers.append({name: values_1H[0].cpu() for name, values_1H in computed.items()})
             x_1H = computed["hidden"]
         features = x_1H if model.projection is None else model.projection(x_1H)
-        log_probs.append(torch.log_softmax(model.logits(features).double(), dim=-1).cpu())
-    layers = tuple(
-        {name: torch.cat([place[name] for place in places]).cpu() for name in places[0]}
-        for places in seen
+        log_probs_V = torch.log_softmax(model.logits(features)[0].double(), dim=-1).cpu()
+        yield Place(tuple(layers), log_probs_V)
+
+
+def record(model: PoemLSTM, tokens: Iterable[int]) -> Recording:
+    """The layers of each place of a walk."""
+    return gather(place.layers for place in walk(model, tokens))
+
+
+def gather(places: Iterable[tuple[dict[str, Tensor], ...]]) -> Recording:
+    """The recording of the layers of one place after another."""
+    by_layer = list(zip(*places, strict=True))
+    return Recording(
+        tuple(
+            {name: torch.stack([one[name] for one in layer]) for name in layer[0]}
+            for layer in by_layer
+        )
     )
-    return Recording(layers, torch.cat(log_probs))
 
 
 def _layer_step(
@@ -102,8 +111,11 @@ def _layer_step(
     if cell == "lstm":
         step = lstm_step(x_1H, before[0], before[1], weights)
         return step._asdict(), (step.hidden, step.cell)
-    hidden = (gru_step if cell == "gru" else rnn_step)(x_1H, before[0], weights)
-    return {"hidden": hidden}, (hidden,)
+    if cell == "gru":
+        computed = gru_step(x_1H, before[0], weights)._asdict()
+    else:
+        computed = {"hidden": rnn_step(x_1H, before[0], weights)}
+    return computed, (computed["hidden"],)
 
 
 def hold(
@@ -137,8 +149,14 @@ def cell_weights(layer: nn.Module) -> CellWeights:
 
 def no_gates(cell: str) -> tuple[str, str]:
     """Why there is less to see of a GRU or a plain RNN, and what there is."""
-    why = {
-        "gru": "a GRU has neither a cell nor an LSTM's forget, input and output gates",
-        "rnn": "a plain RNN has neither gates nor a cell",
+    return {
+        "gru": (
+            "a GRU has neither a cell nor an LSTM's forget, input and output gates",
+            "Shown are its surprise, its next characters, its reset and update gates and its hidden "
+            "state; none is held.",
+        ),
+        "rnn": (
+            "a plain RNN has neither gates nor a cell",
+            "Shown are its surprise, its next characters and its hidden state.",
+        ),
     }[cell]
-    return why, "Shown are its surprise, its next characters and its hidden state."

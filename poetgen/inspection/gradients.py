@@ -15,13 +15,15 @@ from torch.nn.functional import cross_entropy
 
 from poetgen.config import Config
 from poetgen.data.vocab import BOS, Vocabulary
+from poetgen.errors import UsageError
 from poetgen.model.lstm import PoemLSTM
 from poetgen.model.store import StoredModel, new_model
 from poetgen.sampling.decode import Sample, generate
-from poetgen.sampling.request import Request
+from poetgen.sampling.request import Request, Settings
 
 CELLS = ("lstm", "gru", "rnn")
 MAX_LAG = 100
+MIN_CHARACTERS = 5
 _POEMS = 64
 _ROWS = 16
 
@@ -31,16 +33,9 @@ class Reach:
     """The norms of a loss' gradient at the states before it, 0, 1, 2 … steps back."""
 
     name: str
-    hidden: tuple[float, ...]
-    """At the hidden states of all layers together, relative to that at the last step."""
-    cell: tuple[float, ...] = ()
-    """At the cells of an LSTM."""
-
-    @property
-    def curves(self) -> dict[str, tuple[float, ...]]:
-        """{label: norms}: two of an LSTM, one of the others."""
-        both = {f"{self.name}: hidden": self.hidden, f"{self.name}: cell": self.cell}
-        return both if self.cell else {self.name: self.hidden}
+    norms: tuple[float, ...]
+    """At the whole state, the hidden states of all layers and an LSTM's cells together: all that is
+    carried on.  Relative to that at the last step."""
 
 
 def norms_back(loss: Tensor, states: Sequence[Sequence[Tensor]]) -> list[float]:
@@ -71,20 +66,19 @@ def reach(name: str, model: PoemLSTM, tokens_BT: Tensor) -> Reach:
         logits_BV, state = model.step(tokens_B, state)
         states.append(state)
     loss = cross_entropy(logits_BV, tokens_BT[:, -1], reduction="sum")
-    hidden = norms_back(loss, [[layer[0] for layer in state] for state in states])
-    cells = [[layer[1] for layer in state] for state in states] if model.cell == "lstm" else []
-    return Reach(name, _relative(hidden), _relative(norms_back(loss, cells)) if cells else ())
+    norms = norms_back(loss, [[part for layer in state for part in layer] for state in states])
+    return Reach(name, tuple(norm / norms[0] if norms[0] else 0.0 for norm in norms))
 
 
-def compare(trained: dict[str, StoredModel], texts: Sequence[str]) -> list[Reach]:
-    """The reach of each of `trained` on `texts` (of one length), and of fresh models as large.
+def compare(trained: Sequence[tuple[str, StoredModel]], texts: Sequence[str]) -> list[Reach]:
+    """The reach of each of `trained` (name, model) on `texts` of one length, and of fresh models.
 
     The fresh ones are an LSTM, a GRU and a plain RNN of the first model's size.
     """
-    first = next(iter(trained.values()))
+    _, first = trained[0]
     found = [
         reach(f"{name} ({one.model.cell}, trained)", one.model, _encode(texts, one.vocab))
-        for name, one in trained.items()
+        for name, one in trained
     ]
     tokens_BT = _encode(texts, first.vocab)
     for cell in CELLS:
@@ -93,18 +87,33 @@ def compare(trained: dict[str, StoredModel], texts: Sequence[str]) -> list[Reach
     return found
 
 
-def own_texts(stored: StoredModel, seed: int) -> list[str]:
-    """Sixteen poems of a model's own, long ones, cut to one length."""
-    requests = (Request(seed, index) for index in range(_POEMS))
+def own_texts(stored: StoredModel, seed: int, settings: Settings) -> list[str]:
+    """Sixteen poems of a model's own, long ones, cut to one length.
+
+    Raises:
+        UsageError: it writes too little.
+    """
+    requests = (Request(seed, index, settings=settings) for index in range(_POEMS))
     results = generate(stored.model, stored.vocab, requests, max_tokens=MAX_LAG + 1)
     written = (result.poem.text for result in results if isinstance(result, Sample))
     texts = sorted(written, key=len, reverse=True)[:_ROWS]
+    check_length(texts[-1])
     return [text[: len(texts[-1])] for text in texts]
 
 
+def check_length(text: str) -> None:
+    """Raise UsageError where there are too few steps for a gradient to vanish on."""
+    if len(text) < MIN_CHARACTERS:
+        raise UsageError(
+            f"{text or 'no text'} is too short to show how far back a gradient reaches",
+            f"Give {MIN_CHARACTERS} characters or more, such as 床前明月光，疑是地上霜。",
+        )
+
+
 def lags(num_steps: int) -> list[int]:
-    """0, 1, 2, 4, 8 … as far as there are steps."""
-    return [0, *(2**power for power in range(16) if 2**power < num_steps)]
+    """Which steps back a table shows of so many: 1, 2, 5, 10 … and the last."""
+    last = num_steps - 1
+    return [*(lag for lag in (1, 2, 5, 10, 20, 50, 100) if lag < last), last]
 
 
 def _encode(texts: Sequence[str], vocab: Vocabulary) -> Tensor:
@@ -116,7 +125,3 @@ def _fresh(config: Config, vocab: Vocabulary, cell: str) -> PoemLSTM:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
         return new_model(config.model_copy(update={"model": shape}), vocab).eval()
-
-
-def _relative(norms: Sequence[float]) -> tuple[float, ...]:
-    return tuple(norm / norms[0] for norm in norms)

@@ -7,19 +7,19 @@ The page (`page.html`) holds the drawing; here the recordings become its data, e
 import base64
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from poetgen.inspection.gates import SERIES, no_gates
-from poetgen.inspection.gradients import Reach
-from poetgen.inspection.verse import Held, Inquiry, Verse, Writing
+from poetgen.inspection.gates import GATES, SERIES, no_gates
+from poetgen.inspection.gradients import Reach, lags
+from poetgen.inspection.verse import SIGNS, Held, Inquiry, Verse, Writing
 
 MAX_BYTES = 6_000_000
-"""Of recorded numbers in a page; above, only every second unit (or third …) is drawn."""
+"""Of recorded numbers as they stand in a page; above, only every second unit (or third …) is drawn."""
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 _LEVELS = 255
@@ -32,20 +32,24 @@ def verse_page(
     cell: str,
     inquiry: Inquiry,
     writing: Writing,
-    held: Sequence[Held] = (),
+    held: Iterable[Held] = (),
 ) -> str:
     """The page of a verse, with what the model writes after the inquiry's opening.
 
-    `held` are the runs that the page can be switched to.
+    `held` are the runs that the page can be switched to; of each no more is kept than the page shows.
     """
     layers = verse.recording.layers
     num_units = layers[0]["hidden"].shape[1]
-    stride = _stride(verse, held)
+    stride = _stride(verse)
     data = {
         "model": model,
         "cell": cell,
-        "lacks": "" if verse.recording.has_gates else " ".join(_sentences(*no_gates(cell))),
+        "lacks": "" if cell == "lstm" else " ".join(_sentences(*no_gates(cell))),
         "characters": verse.characters,
+        "unknown": sorted(verse.unknown),
+        "signs": SIGNS,
+        "gates": verse.recording.gates,
+        "state": verse.recording.state,
         "num_units": num_units,
         "stride": stride,
         "series": [name for name in SERIES if name in layers[0]],
@@ -69,11 +73,8 @@ def gradient_page(reaches: Sequence[Reach], *, on: str) -> str:
     """A page with the curves of gradients, drawn in the page too."""
     data = {
         "on": on,
-        "curves": {
-            label: [float(f"{norm:.4g}") for norm in norms]
-            for one in reaches
-            for label, norms in one.curves.items()
-        },
+        "lags": lags(min(len(one.norms) for one in reaches)),
+        "curves": [[one.name, [float(f"{n:.4g}") for n in one.norms]] for one in reaches],
     }
     template = _TEMPLATE.with_name("gradients.html")
     return _filled(template, "How far back a gradient reaches · poetgen inspect", data)
@@ -91,18 +92,17 @@ def _run(verse: Verse, writing: Writing, stride: int, held: Held | None = None) 
     """What the page replays; layers below a held one read as ever and are left to the first run."""
     first = held.layer if held else 0
     recording = verse.recording
-    gates = [name for name in ("forget", "input", "output") if recording.has_gates]
-    state = "cell" if recording.has_gates else "hidden"
     every = range(len(recording.layers))
+    meant = [name for name in (*recording.gates, "candidate") if name in recording.layers[0]]
     return {
         "nats": [None if nats is None else round(nats, 3) for nats in verse.nats],
         "following": [[[c, round(p, 4)] for c, p in best] for best in verse.following],
         "writes": writing.text,
         "ended": writing.ended,
         "means": [
-            {name: _rounded(recording.mean(layer, name)) for name in gates} for layer in every
+            {name: _rounded(recording.mean(layer, name)) for name in meant} for layer in every
         ],
-        "norms": [_rounded(recording.norm(layer, state)) for layer in every],
+        "norms": [_rounded(recording.norm(layer, recording.state)) for layer in every],
         "layers": [
             None
             if layer < first
@@ -129,12 +129,17 @@ def _packed(values_TH: Tensor, stride: int) -> dict[str, Any]:
     return {"low": low, "high": high, "codes": base64.b64encode(codes).decode("ascii")}
 
 
-def _stride(verse: Verse, held: Sequence[Held]) -> int:
-    """How many units go by for one that is drawn, so that the page stays below `MAX_BYTES`."""
+def _stride(verse: Verse) -> int:
+    """How many units go by for one that is drawn, so that the page stays below `MAX_BYTES`.
+
+    Counted for an LSTM with each gate of each layer held, shut and open.
+    """
     layers = verse.recording.layers
     num_series = sum(len(layer) for layer in layers)
-    num_series += sum(len(layer) for one in held for layer in layers[one.layer :])
-    num_bytes = num_series * layers[0]["hidden"].numel()
+    if set(GATES) <= set(layers[0]):
+        held = (len(above) for start in range(len(layers)) for above in layers[start:])
+        num_series += 2 * len(GATES) * sum(held)
+    num_bytes = num_series * layers[0]["hidden"].numel() * 4 // 3  # base64: 4 letters for 3 bytes
     return max(1, -(-num_bytes // MAX_BYTES))
 
 

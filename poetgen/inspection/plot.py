@@ -9,7 +9,7 @@ from typing import Any
 
 from poetgen.errors import PoetgenError
 from poetgen.files import write_whole
-from poetgen.inspection.gates import SERIES
+from poetgen.inspection.gates import SERIES, SIGNED
 from poetgen.inspection.gradients import Reach
 from poetgen.inspection.verse import Verse
 
@@ -34,7 +34,6 @@ FONTS = (
 """Fonts with Chinese characters, the better ones first."""
 
 _SERIES_SHOWN = tuple(name for name in SERIES if name != "candidate")
-_SIGNED = ("candidate", "cell", "hidden")
 
 
 def new_figure(width: float, height: float) -> Any:
@@ -91,7 +90,10 @@ def save_figure(figure: Any, path: Path) -> None:
 
 
 def verse_figure(verse: Verse) -> Any:
-    """Surprise above; below, per layer, a heat map (units × characters) of each gate and the state."""
+    """Surprise above; below, per layer, a heat map (units × characters) of each gate and the state.
+
+    Layer 1 is the lowest; the units of each map are ordered by their mean.
+    """
     font = chinese_font()
     layers = verse.recording.layers
     names = [name for name in _SERIES_SHOWN if name in layers[0]]
@@ -112,12 +114,11 @@ def reach_figure(reaches: Sequence[Reach]) -> Any:
     figure = new_figure(7.0, 4.2)
     axis = figure.subplots()
     for one in reaches:
-        for label, norms in one.curves.items():
-            style = "--" if "fresh" in label else "-"
-            axis.plot(range(len(norms)), [n or None for n in norms], style, label=label)
+        style = "--" if "fresh" in one.name else "-"
+        axis.plot(range(len(one.norms)), [n or None for n in one.norms], style, label=one.name)
     axis.set_yscale("log")
     axis.set_xlabel("steps back")
-    axis.set_ylabel("gradient, relative to the last step")
+    axis.set_ylabel("gradient at the whole state,\nrelative to the last step")
     axis.legend(fontsize=8)
     axis.grid(alpha=0.3)
     return figure
@@ -131,7 +132,9 @@ def _draw_surprise(axis: Any, verse: Verse) -> None:
 
 def _draw_heat_map(figure: Any, axis: Any, verse: Verse, layer: int, name: str) -> None:
     values_TH = verse.recording.layers[layer][name]
-    is_signed = name in _SIGNED
+    # In the order of their means: units side by side have nothing to do with each other.
+    values_TH = values_TH[:, values_TH.mean(dim=0).argsort(descending=True)]
+    is_signed = name in SIGNED
     # What 199 of 200 numbers stay below: a few units far out would turn all others pale.
     bound = float(values_TH.abs().flatten().quantile(0.995)) or 1.0
     image = axis.imshow(
@@ -142,6 +145,6 @@ def _draw_heat_map(figure: Any, axis: Any, verse: Verse, layer: int, name: str) 
         vmin=-bound if is_signed else 0.0,
         vmax=bound if is_signed else 1.0,
     )
-    axis.set_ylabel(f"{name} {layer + 1}", fontsize=8)
+    axis.set_ylabel(f"layer {layer + 1}\n{name}", fontsize=8)
     axis.set_yticks([])
     figure.colorbar(image, ax=axis, pad=0.01).ax.tick_params(labelsize=6)

@@ -7,9 +7,12 @@ Characters come in here and ids stay below; how it is shown is the business of `
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import torch
+from torch import Tensor
+
 from poetgen.data.poem import MARKS, Poem
 from poetgen.data.vocab import BOS, EOS, UNK, Vocabulary
-from poetgen.inspection.gates import GATES, Recording, hold, record
+from poetgen.inspection.gates import GATES, Recording, gather, hold, walk
 from poetgen.model.likelihood import unknown_surcharge
 from poetgen.model.lstm import PoemLSTM
 from poetgen.model.store import StoredModel
@@ -19,6 +22,7 @@ from poetgen.sampling.request import Request, Settings
 
 START, END, UNKNOWN = "＾", "＄", "＃"
 """How the start, the end and an unknown character are shown: as wide as a Han character."""
+SIGNS = {START: "the start", END: "the end", UNKNOWN: "a character that the model does not know"}
 NUM_NEXT = 5
 HELD_CHARACTERS = 64
 """How much a model with a held gate writes at most: without an end of its own it would go on."""
@@ -36,6 +40,8 @@ class Verse:
     start."""
     following: tuple[tuple[tuple[str, float], ...], ...]
     """After each character the likeliest next ones, with their probabilities."""
+    unknown: frozenset[str]
+    """Those of its characters that the model does not know."""
 
     @property
     def text(self) -> str:
@@ -98,18 +104,18 @@ def inspect_text(stored: StoredModel, inquiry: Inquiry, *, go_on: bool) -> tuple
 def read_verse(model: PoemLSTM, vocab: Vocabulary, text: str) -> Verse:
     """`text` (in the program's own spelling) read character by character from a zero state."""
     tokens = [BOS, *vocab.encode(text)]
-    recording = record(model, tokens)
     surcharge = unknown_surcharge(vocab)
-    nats = [
-        one + surcharge * (token == UNK)
-        for one, token in zip(recording.nats(tokens), tokens[1:], strict=True)
-    ]
-    no_text = [token for token in vocab.not_text if token != UNK]
-    following = (
-        tuple((_shown(token, vocab), p) for token, p in best)
-        for best in recording.most_likely(NUM_NEXT, without=no_text)
-    )
-    return Verse((START, *text), recording, (None, *nats), tuple(following))
+    nats: list[float | None] = [None]
+    layers, following = [], []
+    # Of all the probabilities of a place only what is shown is kept: a long text has many places.
+    for place, next_token in zip(walk(model, tokens), [*tokens[1:], None], strict=True):
+        layers.append(place.layers)
+        following.append(_likeliest(place.log_probs_V, vocab))
+        if next_token is not None:
+            surprise = -float(place.log_probs_V[next_token])
+            nats.append(surprise + surcharge * (next_token == UNK))
+    unknown = frozenset(c for c, token in zip(text, tokens[1:], strict=True) if token == UNK)
+    return Verse((START, *text), gather(layers), tuple(nats), tuple(following), unknown)
 
 
 def write_on(stored: StoredModel, inquiry: Inquiry, max_tokens: int) -> Sample:
@@ -152,6 +158,14 @@ def opening_line(text: str) -> str:
     """The first line of `text` with its mark; all of it where there is no mark."""
     end = next((place for place, c in enumerate(text) if c in MARKS), len(text) - 1)
     return text[: end + 1]
+
+
+def _likeliest(log_probs_V: Tensor, vocab: Vocabulary) -> tuple[tuple[str, float], ...]:
+    """The `NUM_NEXT` likeliest next characters, the end and unknown ones among them, best first."""
+    no_text = torch.tensor([token for token in vocab.not_text if token != UNK])
+    best = log_probs_V.index_fill(0, no_text, -torch.inf).topk(NUM_NEXT)
+    pairs = zip(best.indices.tolist(), best.values.exp().tolist(), strict=True)
+    return tuple((_shown(token, vocab), probability) for token, probability in pairs)
 
 
 def _shown(token: int, vocab: Vocabulary) -> str:

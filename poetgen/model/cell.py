@@ -59,8 +59,17 @@ def lstm_step(x_BI: Tensor, hidden_BH: Tensor, cell_BH: Tensor, weights: CellWei
     return LSTMStep(forget, input_, candidate, cell, output, hidden)
 
 
-def gru_step(x_BI: Tensor, hidden_BH: Tensor, weights: CellWeights) -> Tensor:
-    """The new hidden state of a GRU (Cho et al. 2014, with the reset gate after the product).
+class GRUStep(NamedTuple):
+    """All that one GRU step computes, each (B, H)."""
+
+    reset: Tensor
+    update: Tensor
+    candidate: Tensor
+    hidden: Tensor
+
+
+def gru_step(x_BI: Tensor, hidden_BH: Tensor, weights: CellWeights) -> GRUStep:
+    """The gates and the new hidden state of a GRU (Cho et al. 2014; reset gate after the product).
 
     r = σ(W_r x + U_r h + b_r)
     z = σ(W_z x + U_z h + b_z)
@@ -72,7 +81,8 @@ def gru_step(x_BI: Tensor, hidden_BH: Tensor, weights: CellWeights) -> Tensor:
     reset = torch.sigmoid(from_x[0] + from_h[0])
     update = torch.sigmoid(from_x[1] + from_h[1])
     candidate = torch.tanh(from_x[2] + reset * from_h[2])
-    return (1 - update) * candidate + update * hidden_BH
+    hidden = (1 - update) * candidate + update * hidden_BH
+    return GRUStep(reset, update, candidate, hidden)
 
 
 def rnn_step(x_BI: Tensor, hidden_BH: Tensor, weights: CellWeights) -> Tensor:

@@ -133,8 +133,11 @@ class PoemLSTM(nn.Module):
                 x_BH = gates.hidden
                 after.append((gates.hidden, gates.cell))
             else:
-                step = gru_step if self.cell == "gru" else rnn_step
-                x_BH = step(x_BH, before[0], weights)
+                x_BH = (
+                    gru_step(x_BH, before[0], weights).hidden
+                    if self.cell == "gru"
+                    else rnn_step(x_BH, before[0], weights)
+                )
                 after.append((x_BH,))
         return self.logits(self._project(x_BH)), after
 

@@ -11,6 +11,8 @@ from typer.testing import CliRunner, Result
 
 from poetgen.cli.main import app
 from poetgen.config import Config
+from poetgen.data.corpus import Corpus
+from poetgen.data.vocab import Vocabulary
 from poetgen.model.store import StoredModel, new_model, save_model
 from tests.refusal import is_refused
 
@@ -85,6 +87,7 @@ def test_a_model_without_gates_shows_what_it_has(
     assert f"note: {lacks}" in result.stderr
     assert "h1" in result.stdout
     assert "f1" not in result.stdout
+    assert ("r1" in result.stdout, "u1" in result.stdout) == (cell == "gru", cell == "gru")
     assert lacks[2:] in Path("gates.html").read_text(encoding="utf-8")
 
 
@@ -96,13 +99,61 @@ def test_gradients_of_a_verse_and_of_its_own_poems() -> None:
     own = inspect("--gradients", "--against", "tiny.safetensors")
     assert own.exit_code == 0, own.stderr
     assert re.search(r"16 poems of its own, \d+ characters each", own.stdout)
+    # The same model twice is two rows, and the files are told.
+    assert own.stdout.count("tiny (lstm, trained)") == 2
+    assert "against tiny.safetensors" in own.stderr
+    surer = inspect("--gradients", "--temperature", "0")
+    table = surer.stdout[surer.stdout.index("tiny (lstm, trained)") :]
+    assert table.splitlines()[0] != own.stdout[own.stdout.index("tiny (lstm") :].splitlines()[0]
+
+
+def test_gradients_name_the_unknown_characters_of_each_model(
+    starter: Corpus, tiny_config: Config
+) -> None:
+    few = Vocabulary.build(starter.splits["train"], min_count=1000)
+    save_model(
+        Path("few.safetensors"), StoredModel(new_model(tiny_config, few), few, tiny_config, "")
+    )
+    result = inspect(VERSE + "☃", "--gradients", "--against", "few.safetensors")
+    assert result.exit_code == 0, result.stderr
+    mine, other = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
+    assert mine.startswith("warning: tiny: ")
+    assert "☃" in mine
+    assert "床" not in mine
+    assert other.startswith("warning: few: ")
+    assert "床" in other
+
+
+def test_an_unwritable_output_is_told_before_the_work() -> None:
+    Path("folder.html").mkdir()
+    result = inspect(VERSE, "--output", "folder.html")
+    assert is_refused(result, 1), result.stderr
+    assert result.stdout == ""
+    assert "folder.html cannot be written" in result.stderr
+
+
+def test_the_ending_of_a_figure_may_be_in_capitals() -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib (the extra `plot`) is not installed")
+    result = inspect(VERSE, "--gradients", "--output", "GRADIENTS.PNG")
+    assert result.exit_code == 0, result.stderr
+    assert Path("GRADIENTS.PNG").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("columns", ["40", "60"])
+def test_a_narrow_terminal_keeps_the_characters(columns: str) -> None:
+    result = CliRunner().invoke(app, ["inspect", VERSE], env={"COLUMNS": columns})
+    assert result.exit_code == 0, result.stderr
+    starts = [line[0] for line in result.stdout.splitlines() if line]
+    assert "".join(["＾", *VERSE]) in "".join(starts)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ([], "there is no verse"),
-        (["，"], "has no character in it"),
+        (["，"], "no character in the verse “，”"),
+        (["", "--gradients"], "no character in the verse “”"),
+        (["床", "--gradients"], "床 is too short"),
         (["床", "--continue", "--gradients"], "do not go together"),
         (["床", "--against", "tiny.safetensors"], "--gradients alone"),
         (["床", "--output", "gates.pdf"], "ends in none of .html .png .svg"),

@@ -112,6 +112,7 @@ def test_a_browser_shows_plots_and_poems_without_a_complaint(
 ) -> None:
     text = page(report)
     browser.screenshot(text, tmp_path / "page.png", width=width, height=900)
+    assert (tmp_path / "page.png").stat().st_size > 30_000  # an empty page packs into less
     # The page allows no script at all; a copy without that rule can be measured.
     measured = browser.drive(
         re.sub(r"<meta http-equiv[^>]*>", "", text), _MEASURE, tmp_path, width=width

@@ -9,12 +9,13 @@ from torch import Tensor, nn
 from poetgen.config import Config
 from poetgen.data.vocab import BOS, UNK
 from poetgen.errors import UsageError
-from poetgen.inspection.gates import GATES, SERIES, hold, record
+from poetgen.inspection.gates import GATES, hold, record, walk
 from poetgen.model.lstm import PoemLSTM
 from poetgen.model.store import StoredModel, new_model
 from poetgen.sampling.decode import Sample, generate
 from poetgen.sampling.request import Request
 
+LSTM_SERIES = ("forget", "input", "output", "candidate", "cell", "hidden")
 TOKENS = [BOS, 9, 14, 30, 5, UNK, 22]
 
 
@@ -32,7 +33,7 @@ def by_hand(model: PoemLSTM, tokens: list[int]) -> list[dict[str, Tensor]]:
         b = (layer.bias_ih_l0 + layer.bias_hh_l0).double()
         size = model.hidden_size
         h = c = torch.zeros(size, dtype=torch.float64)
-        steps: dict[str, list[Tensor]] = {name: [] for name in SERIES}
+        steps: dict[str, list[Tensor]] = {name: [] for name in LSTM_SERIES}
         for x in inputs:
             i = 1 / (1 + torch.exp(-(w[:size] @ x + u[:size] @ h + b[:size])))
             rows = slice(size, 2 * size)
@@ -43,7 +44,7 @@ def by_hand(model: PoemLSTM, tokens: list[int]) -> list[dict[str, Tensor]]:
             o = 1 / (1 + torch.exp(-(w[rows] @ x + u[rows] @ h + b[rows])))
             c = f * c + i * g
             h = o * torch.tanh(c)
-            for name, value in zip(SERIES, (f, i, o, g, c, h), strict=True):
+            for name, value in zip(LSTM_SERIES, (f, i, o, g, c, h), strict=True):
                 steps[name].append(value)
         layers.append({name: torch.stack(values) for name, values in steps.items()})
         inputs = layers[-1]["hidden"]
@@ -66,7 +67,7 @@ def test_every_gate_is_that_of_the_equations(model: PoemLSTM) -> None:
     expected = by_hand(model, TOKENS)
     assert len(found.layers) == len(expected) == 2
     for mine, theirs in zip(found.layers, expected, strict=True):
-        assert set(mine) == set(SERIES)
+        assert set(mine) == set(LSTM_SERIES)
         for name, values in theirs.items():
             assert mine[name].shape == (len(TOKENS), model.hidden_size)
             torch.testing.assert_close(mine[name].double(), values, rtol=0, atol=1e-5)
@@ -81,29 +82,31 @@ def test_the_walk_agrees_with_the_fused_kernels(
     torch.manual_seed(1)
     config = tiny_config.model_copy(update={"model": shape})
     model = new_model(config, tiny_model.vocab).eval()
-    found = record(model, TOKENS)
+    found = torch.stack([place.log_probs_V for place in walk(model, TOKENS)])
     logits_1TV, _ = model(torch.tensor([TOKENS]))
     expected = torch.log_softmax(logits_1TV[0].double(), dim=-1)
-    torch.testing.assert_close(found.log_probs_TV, expected, rtol=0, atol=1e-5)
-    assert found.has_gates == (cell == "lstm")
-    if cell != "lstm":
-        assert set(found.layers[0]) == {"hidden"}
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    recording = record(model, TOKENS)
+    gates = {"lstm": GATES, "gru": ("reset", "update"), "rnn": ()}[cell]
+    others = {"lstm": {"candidate", "cell", "hidden"}, "gru": {"candidate", "hidden"}}
+    assert recording.gates == gates
+    assert set(recording.layers[0]) == {*gates, *others.get(cell, {"hidden"})}
+    assert recording.state == ("cell" if cell == "lstm" else "hidden")
+
+
+def test_the_gates_of_a_gru_make_its_hidden_state(
+    tiny_config: Config, tiny_model: StoredModel
+) -> None:
+    shape = tiny_config.model.model_copy(update={"cell": "gru"})
+    model = new_model(tiny_config.model_copy(update={"model": shape}), tiny_model.vocab).eval()
+    for layer in record(model, TOKENS).layers:
+        before = torch.cat([torch.zeros(1, model.hidden_size), layer["hidden"][:-1]])
+        kept = layer["update"] * before + (1 - layer["update"]) * layer["candidate"]
+        torch.testing.assert_close(layer["hidden"], kept)
 
 
 def test_figures_of_a_recording(model: PoemLSTM) -> None:
     found = record(model, TOKENS)
-    nats = found.nats(TOKENS)
-    assert len(nats) == len(TOKENS) - 1
-    assert nats[2] == pytest.approx(-float(found.log_probs_TV[2, 30]))
-    best = found.most_likely(3)
-    without_best = found.most_likely(2, without=[best[1][0][0]])
-    assert without_best[1] == best[1][1:]
-    assert len(best) == len(TOKENS)
-    probs = found.log_probs_TV[1].exp()
-    token, probability = best[1][0]
-    assert token == int(probs.argmax())
-    assert probability == pytest.approx(float(probs.max()))
-    assert [p for _, p in best[1]] == sorted((p for _, p in best[1]), reverse=True)
     forget = found.layers[0]["forget"]
     assert found.mean(0, "forget")[2] == pytest.approx(float(forget[2].sum()) / model.hidden_size)
     cell = found.layers[1]["cell"]
@@ -127,7 +130,7 @@ def test_a_held_gate_is_held_and_no_other(
             found.layers[layer][name][0], as_it_is.layers[layer][name][0], rtol=0, atol=1e-6
         )
     for below in range(layer):
-        for name in SERIES:
+        for name in LSTM_SERIES:
             assert torch.equal(found.layers[below][name], as_it_is.layers[below][name])
     assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
 

@@ -2,17 +2,29 @@
 
 import pytest
 import torch
+from rich.console import Console
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from poetgen.config import Config
 from poetgen.data.vocab import BOS
+from poetgen.errors import UsageError
+from poetgen.inspection import gradients
 from poetgen.inspection.gates import cell_weights
-from poetgen.inspection.gradients import compare, lags, norms_back, own_texts, reach
+from poetgen.inspection.gradients import (
+    Reach,
+    check_length,
+    compare,
+    lags,
+    norms_back,
+    own_texts,
+    reach,
+)
 from poetgen.inspection.plot import reach_figure
 from poetgen.inspection.render import gradient_table
 from poetgen.model.cell import lstm_step
 from poetgen.model.store import StoredModel, new_model
+from poetgen.sampling.request import Settings
 
 
 def test_norms_of_a_chain_by_hand() -> None:
@@ -56,9 +68,8 @@ def test_the_reach_of_a_model_is_that_of_a_nudge_to_each_state(tiny_model: Store
     assert by_difference == pytest.approx(float(gradient[1, 0, 1, 7]), rel=1e-4)
 
     found = reach("tiny", model, tokens)
-    norms = gradient.square().sum(dim=(1, 3)).sqrt().flip(0)  # over layers and units, last first
-    assert found.hidden == pytest.approx((norms[:, 0] / norms[0, 0]).tolist())
-    assert found.cell == pytest.approx((norms[:, 1] / norms[0, 1]).tolist())
+    norms = gradient.square().sum(dim=(1, 2, 3)).sqrt().flip(0)  # last first
+    assert found.norms == pytest.approx((norms / norms[0]).tolist())
 
 
 def test_fresh_cells_stand_beside_the_trained_ones(
@@ -69,7 +80,7 @@ def test_fresh_cells_stand_beside_the_trained_ones(
     other = StoredModel(new_model(config, tiny_model.vocab), tiny_model.vocab, config, "")
     texts = ["床前明月光，疑是地上霜。", "白日依山尽，黄河入海流。"]
     before = torch.random.get_rng_state()
-    reaches = compare({"mine": tiny_model, "plain": other}, texts)
+    reaches = compare([("mine", tiny_model), ("plain", other)], texts)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert [one.name for one in reaches] == [
         "mine (lstm, trained)",
@@ -78,26 +89,56 @@ def test_fresh_cells_stand_beside_the_trained_ones(
         "gru, fresh",
         "rnn, fresh",
     ]
-    assert all(len(one.hidden) == 12 for one in reaches)
-    assert [bool(one.cell) for one in reaches] == [True, False, True, False, False]
-    table = gradient_table(reaches)
-    assert table.row_count == len(lags(12)) == 5
-    assert len(table.columns) == 1 + 7
+    assert all((len(one.norms), one.norms[0]) == (12, 1.0) for one in reaches)
 
 
-def test_lags_double() -> None:
+def test_the_last_lag_is_always_told() -> None:
     assert lags(1) == [0]
-    assert lags(9) == [0, 1, 2, 4, 8]
+    assert lags(6) == [1, 2, 5]
+    assert lags(13) == [1, 2, 5, 10, 12]
+    assert lags(101) == [1, 2, 5, 10, 20, 50, 100]
+
+
+@pytest.mark.parametrize(("width", "shown"), [(80, [1, 2, 5, 10, 20, 50, 99]), (40, [1, 20, 99])])
+def test_a_row_per_curve_fits_the_terminal(width: int, shown: list[int]) -> None:
+    reaches = [
+        Reach(name, tuple(0.5**k for k in range(100)))
+        for name in ("tang (lstm, trained)", "rnn, fresh")
+    ]
+    console = Console(width=width, color_system=None, highlight=False)
+    with console.capture() as capture:
+        console.print(gradient_table(reaches, width=width))
+    head, *rows = [line.rstrip() for line in capture.get().splitlines()]
+    assert [int(word) for word in head.split()[2:]] == shown
+    assert all(len(row) <= width for row in rows)
+    last = next(row for row in rows if row.startswith("rnn, fresh"))
+    assert last.split()[2:] == [f"{0.5**k:.1e}" for k in shown]
+
+
+def test_too_short_a_text_is_refused() -> None:
+    check_length("床前明月光")
+    for text in ("", "床前明月"):
+        with pytest.raises(UsageError, match="too short"):
+            check_length(text)
+
+
+def test_a_gradient_of_nothing_is_nothing(
+    tiny_model: StoredModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gradients, "norms_back", lambda *_: [0.0, 0.0])
+    found = reach("sure of itself", tiny_model.model, torch.tensor([[BOS, 9, 14]]))
+    assert found.norms == (0.0, 0.0)
 
 
 def test_texts_of_its_own_have_one_length(tiny_model: StoredModel) -> None:
-    texts = own_texts(tiny_model, seed=2)
+    texts = own_texts(tiny_model, 2, Settings())
     assert len(texts) == 16
     assert len({len(text) for text in texts}) == 1
-    assert texts == own_texts(tiny_model, seed=2)
+    assert texts == own_texts(tiny_model, 2, Settings())
+    assert texts != own_texts(tiny_model, 2, Settings(0.0))
 
 
 def test_the_figure_has_a_line_per_curve(tiny_model: StoredModel) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib (the extra `plot`) is not installed")
-    figure = reach_figure(compare({"mine": tiny_model}, ["床前明月光"]))
-    assert len(figure.axes[0].lines) == 6
+    figure = reach_figure(compare([("mine", tiny_model)], ["床前明月光"]))
+    assert len(figure.axes[0].lines) == 4

@@ -82,7 +82,7 @@ def gates_page(tiny_model: StoredModel) -> str:
 
 
 def gradients_page(stored: StoredModel) -> str:
-    return gradient_page(compare({"tiny": stored}, [TEXT]), on=TEXT)
+    return gradient_page(compare([("tiny", stored)], [TEXT]), on=TEXT)
 
 
 @pytest.mark.parametrize("kind", ["gates", "gradients"])
@@ -181,9 +181,19 @@ const choose = (id, value) => { $(id).value = value; $(id).dispatchEvent(new Eve
   press("Home"); found.home = place();
   press("End"); found.end = place();
   press(" "); await wait(300); found.replayed = place(); press(" ");
+  const space = new KeyboardEvent("keydown", { key: " ", bubbles: true, cancelable: true });
+  $("forward").dispatchEvent(space);
+  found.spacePresses = !space.defaultPrevented && $("play").title === "play";
   document.querySelectorAll(".tile")[3].click();
   found.tile = place();
   found.now = $("now").textContent;
+  found.where = $("where").textContent;
+  document.querySelectorAll(".tile")[3].focus();
+  press("ArrowRight");
+  found.focused = document.activeElement.firstChild.textContent;
+  found.inTabOrder = [...document.querySelectorAll(".tile")].filter((tile) => tile.tabIndex === 0).length;
+  press("ArrowLeft");
+  found.flow = $("flow").getAttribute("aria-label");
   found.next = $("next").children.length;
   const before = picture();
   found.orders = [...$("order").options].map((o) => { choose("order", o.value); return picture(); });
@@ -231,7 +241,11 @@ def test_the_page_plays_steps_pauses_and_holds_gates(
     assert found["right"] == found["played"] + 1
     assert (found["home"], found["end"], found["tile"]) == (0, len(TEXT), 3)
     assert 1 <= found["replayed"] <= 3
+    assert found["spacePresses"]
     assert found["now"].startswith("明  at ")
+    assert found["where"] == f"明 · 3 of {len(TEXT)}"
+    assert (found["focused"], found["inTabOrder"]) == ("月", 1)
+    assert re.search(r"forget gate \d\.\d\d, input gate .* candidate -?\d", found["flow"])
     assert found["next"] == 5
     assert (found["orders"], found["series"]) == (5, 6)
     assert found["layerChanged"]
@@ -246,10 +260,63 @@ def test_the_page_plays_steps_pauses_and_holds_gates(
 def test_a_picture_of_the_page(gates_page: str, tmp_path: Path, width: int) -> None:
     picture = tmp_path / f"{width}.png"
     browser.screenshot(gates_page, picture, width=width, height=1600)
-    assert struct.unpack(">II", picture.read_bytes()[16:24]) == (
-        max(width, browser.NARROWEST),
-        1600,
-    )
+    check_picture(picture, width, 1600)
+
+
+def check_picture(picture: Path, width: int, height: int) -> None:
+    """It has the size, and something is drawn on it: an empty page packs into less."""
+    size = struct.unpack(">II", picture.read_bytes()[16:24])
+    assert size == (max(width, browser.NARROWEST), height)
+    assert picture.stat().st_size > 30_000
+
+
+def test_an_empty_page_is_told_from_a_full_one(tmp_path: Path) -> None:
+    picture = tmp_path / "empty.png"
+    browser.screenshot("<!doctype html><head></head>", picture, width=1280, height=1600)
+    with pytest.raises(AssertionError):
+        check_picture(picture, 1280, 1600)
+
+
+def test_a_page_that_asks_for_something_outside_is_caught(gates_page: str, tmp_path: Path) -> None:
+    asking = gates_page.replace("<header>", '<header><img src="https://example.invalid/x.png">', 1)
+    with pytest.raises(AssertionError, match=r"example\.invalid"):
+        browser.drive(asking, "report({ faults })", tmp_path, width=390)
+
+
+LONG = "昔人已乘黄鹤去，此地空余黄鹤楼。黄鹤一去不复返，白云千载空悠悠。" * 2
+assert len(LONG) == 64
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_long_verse_keeps_its_lines_whole_and_its_labels_apart(
+    tiny_model: StoredModel, tmp_path: Path, width: int
+) -> None:
+    page, _ = make_page(tiny_model, LONG)
+    script = """const box = (e) => e.getBoundingClientRect();
+      const lines = [...document.querySelectorAll(".line")];
+      const labels = [...document.querySelectorAll("#labels span")];
+      report({ faults, overflow: document.documentElement.scrollWidth - innerWidth,
+        broken: lines.filter((line) => new Set([...line.children].map((e) => box(e).top)).size > 1).length,
+        lines: lines.length, apart: Math.min(...labels.map((e) => box(e).width)),
+        note: document.getElementById("reading").textContent });"""
+    found = browser.drive(page, script, tmp_path, width=width)
+    assert found["faults"] == []
+    assert found["overflow"] <= 0
+    assert (found["lines"], found["broken"]) == (8, 0)
+    assert found["apart"] >= 16
+    assert "scroll sideways" in found["note"]
+
+
+def test_an_unknown_character_is_marked(tiny_model: StoredModel, tmp_path: Path) -> None:
+    page, _ = make_page(tiny_model, "床前明月龘。")
+    script = """const marked = [...document.querySelectorAll(".tile.unknown")];
+      report({ faults, marked: marked.map((tile) => tile.firstChild.textContent),
+        signs: document.getElementById("signs").textContent });"""
+    found = browser.drive(page, script, tmp_path, width=390)
+    assert found["faults"] == []
+    assert found["marked"] == ["龘"]
+    assert "＾ the start" in found["signs"]
+    assert "dotted: the model does not know" in found["signs"]
 
 
 def test_the_page_of_gradients_opens(tiny_model: StoredModel, tmp_path: Path) -> None:
@@ -257,7 +324,10 @@ def test_the_page_of_gradients_opens(tiny_model: StoredModel, tmp_path: Path) ->
       overflow: document.documentElement.scrollWidth - innerWidth,
       curves: document.querySelectorAll("#key span").length });"""
     found = browser.drive(gradients_page(tiny_model), script, tmp_path, width=390)
-    assert found == {"faults": [], "rows": 6, "overflow": 0, "curves": 6}
+    assert found == {"faults": [], "rows": 1 + 4, "overflow": 0, "curves": 4}
+    picture = tmp_path / "gradients.png"
+    browser.screenshot(gradients_page(tiny_model), picture, width=1280, height=1000)
+    check_picture(picture, 1280, 1000)
 
 
 def test_the_page_of_a_model_without_gates_opens_and_says_so(
@@ -270,7 +340,10 @@ def test_the_page_of_a_model_without_gates_opens_and_says_so(
     script = """document.getElementById("last").click();
       report({ faults, place: Number(document.getElementById("seek").value),
         flow: document.getElementById("flow"), holds: document.querySelectorAll(".choice").length,
+        series: [...document.getElementById("series").options].map((one) => one.value),
+        heading: document.querySelector("#whatif .head").offsetHeight,
         lacks: document.getElementById("lacks").textContent });"""
     found = browser.drive(page, script, tmp_path, width=390)
     assert found.pop("lacks").startswith("A GRU has neither a cell nor")
-    assert found == {"faults": [], "place": len(TEXT), "flow": None, "holds": 0}
+    assert found.pop("series") == ["reset", "update", "candidate", "hidden"]
+    assert found == {"faults": [], "place": len(TEXT), "flow": None, "holds": 0, "heading": 0}

@@ -47,7 +47,10 @@ def test_a_verse_becomes_a_png_without_empty_boxes(tiny_model: StoredModel, tmp_
     assert width > 800
     assert height > 800
     names = [axis.get_ylabel() for axis in figure.axes]
-    assert {"nats", "forget 1", "cell 2", "hidden 2"} <= set(names)
+    assert {"nats", "layer 1\nforget", "layer 2\ncell", "layer 2\nhidden"} <= set(names)
+    (image,) = figure.axes[1].images
+    means = image.get_array().mean(axis=1)  # units down, characters across
+    assert list(means) == sorted(means, reverse=True)
 
 
 def test_the_same_figure_is_the_same_svg(tmp_path: Path) -> None:

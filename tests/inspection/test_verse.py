@@ -3,7 +3,8 @@
 import pytest
 
 from poetgen.api import PoetModel
-from poetgen.inspection.gates import GATES
+from poetgen.data.vocab import BOS, EOS
+from poetgen.inspection.gates import GATES, walk
 from poetgen.inspection.verse import (
     END,
     START,
@@ -33,7 +34,9 @@ def test_the_surprise_is_what_score_says(tiny_model: StoredModel) -> None:
     assert verse.text == text
     assert (verse.nats[0], len(verse.nats), len(verse.following)) == (None, 14, 14)
     scored = PoetModel(tiny_model).score(text)
-    end = -float(verse.recording.log_probs_TV[-1, 2])
+    tokens = [BOS, *tiny_model.vocab.encode(text)]
+    end = -float(list(walk(tiny_model.model, tokens))[-1].log_probs_V[EOS])
+    assert verse.unknown == {"龘"}
     assert sum(nats or 0 for nats in verse.nats) + end == pytest.approx(scored.nats, abs=1e-3)
     assert verse.nats_per_character == pytest.approx((scored.nats - end) / len(text), abs=1e-4)
 
@@ -43,6 +46,13 @@ def test_five_next_characters_are_named(tiny_model: StoredModel) -> None:
     for best in verse.following:
         assert len(best) == 5
         assert all(len(symbol) == 1 for symbol, _ in best), best
+        probabilities = [probability for _, probability in best]
+        assert probabilities == sorted(probabilities, reverse=True)
+    place = list(walk(tiny_model.model, [BOS, *tiny_model.vocab.encode(TEXT[:1])]))[-1]
+    for symbol, probability in verse.following[1]:
+        if symbol in tiny_model.vocab.ids:
+            expected = float(place.log_probs_V[tiny_model.vocab.ids[symbol]].exp())
+            assert probability == pytest.approx(expected)
     assert END not in tiny_model.vocab.ids
 
 

@@ -24,7 +24,7 @@ def unroll_lstm(x: Tensor, state: tuple[Tensor, ...], weights: CellWeights) -> U
 
 
 def unroll_gru(x: Tensor, state: tuple[Tensor, ...], weights: CellWeights) -> Unrolled:
-    return _unroll_plain(gru_step, x, state, weights)
+    return _unroll_plain(lambda *given: gru_step(*given).hidden, x, state, weights)
 
 
 def unroll_rnn(x: Tensor, state: tuple[Tensor, ...], weights: CellWeights) -> Unrolled:
@@ -136,7 +136,8 @@ def test_lstm_three_steps_of_the_worked_example_from_a_zero_state() -> None:
 def test_gru_step_by_hand() -> None:
     # r = σ(.7·.7) = .620, z = σ(.6·.7) = .603, n = tanh(.25 + .620·.1) = .302
     # h' = .397·.302 + .603·.2 = .241
-    assert round(gru_step(one(0.5), one(0.2), scalar_weights(0.7, 0.6, 0.5)).item(), 3) == 0.241
+    step = gru_step(one(0.5), one(0.2), scalar_weights(0.7, 0.6, 0.5))
+    assert [round(value.item(), 3) for value in step] == [0.62, 0.603, 0.302, 0.241]
 
 
 def test_rnn_step_by_hand() -> None:
