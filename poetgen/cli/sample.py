@@ -134,8 +134,8 @@ def sample(
         bool,
         typer.Option(
             "--allow-copies",
-            help="Lines may stand word for word in the training poems; else such a poem is "
-            "written again.",
+            help="Lines may stand word for word in the training poems; else the last "
+            "character of such a line is drawn again.",
             rich_help_panel=_VERSE,
         ),
     ] = False,
@@ -320,7 +320,7 @@ def _run_job(
             settings = {"num": num, "poetgen": poetgen.__version__, **page.settings}
             job = describe_job(prompts, choice.path, options, **settings)
         elif page.output is not None:
-            tell("prompts or output are no plain file: broken off, this job has to begin anew")
+            tell("prompts or output is not a plain file: if interrupted, this job starts over")
         with open_output(page.output, options.seed, job) as output:
             seed = output.progress.seed
             model = _load(choice, seed)

@@ -26,7 +26,9 @@ def scan(
 ) -> None:
     """Show how poems keep to the rules of regulated verse: tones, rhyme, 对, 粘, 孤平, 三平尾.
 
-    Tones and rhymes are those of Middle Chinese. A character with several readings may serve any.
+    Tones and rhymes are those of Middle Chinese. A character with several readings may serve any: 通 is
+    level or oblique. The pattern shown is the strict one; only even places and the last are judged. The
+    order has a letter per type of line, a capital where the line ends level.
     """
     from rich.console import Console
 

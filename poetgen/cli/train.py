@@ -11,7 +11,10 @@ from poetgen.cli.boundary import tell
 def train(
     config: Annotated[
         str | None,
-        typer.Option(help="base (the default), tiny, large, gru, rnn, or a YAML file."),
+        typer.Option(
+            help="base (the default), tiny, large, gru, rnn, char-rnn, pretrain, tang, finetune, or a YAML "
+            "file."
+        ),
     ] = None,
     overrides: Annotated[
         list[str] | None,
