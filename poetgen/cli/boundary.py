@@ -2,6 +2,7 @@
 
 import errno
 import functools
+import io
 import os
 import signal
 import sys
@@ -25,32 +26,54 @@ def bounded(command: Callable[P, None]) -> Callable[P, None]:
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         before = signal.signal(signal.SIGTERM, _terminate)
-        for stream in (sys.stdout, sys.stderr):
-            # A terminal of another encoding shows \u5e8a rather than crash.
-            if hasattr(stream, "reconfigure"):
-                stream.reconfigure(errors="backslashreplace")
         try:
             command(*args, **kwargs)
-            sys.stdout.flush()
         except PoetgenError as error:
             tell(f"poetgen: {error.why}\n  → {error.fix}")
             raise SystemExit(error.exit_code) from error
         except KeyboardInterrupt:
             tell("poetgen: interrupted")
             raise SystemExit(130) from None
-        except BrokenPipeError:  # the reader (head, less) has seen enough
-            _abandon_stdout()
-            raise SystemExit(0) from None
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            _abandon_stdout()
-            tell("poetgen: the disk is full\n  → Free some space and run the command again.")
-            raise SystemExit(1) from error
         finally:
             signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: not Python's to know
 
     return run
+
+
+def run_program(program: Callable[[], object]) -> NoReturn:
+    """Run `program`, whatever its streams are like, and leave by SystemExit.
+
+    Its help and version are printed outside of any command, so this is around them too.
+    """
+    _ready_streams()
+    code: str | int | None = 0
+    try:
+        try:
+            program()
+        except SystemExit as end:
+            # Of a reader (head, less) that has seen enough, typer and rich make a failure.
+            code = 0 if isinstance(end.__context__, BrokenPipeError) else end.code
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _abandon_stdout()
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _abandon_stdout()
+        tell("poetgen: the disk is full\n  → Free some space and run the command again.")
+        code = 1
+    raise SystemExit(code)
+
+
+def _ready_streams() -> None:
+    """No stream that is missing, none that a character can break."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal of another encoding shows \u5e8a rather than crash.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _abandon_stdout() -> None:

@@ -1,11 +1,11 @@
 """The `poetgen` program.  Nothing here or in the command files imports torch at the top."""
 
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 import poetgen
-from poetgen.cli.boundary import bounded
+from poetgen.cli.boundary import bounded, run_program
 from poetgen.cli.corpus import fetch, report
 from poetgen.cli.evaluate import evaluate
 from poetgen.cli.info import info
@@ -70,6 +70,6 @@ def _options(
     pass
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run the program; it leaves by SystemExit."""
-    app()
+    run_program(app)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from poetgen.cli.boundary import tell
 from poetgen.cli.render import Page
-from poetgen.errors import ConstraintError, PoetgenError
+from poetgen.errors import ConstraintError, PoetgenError, UsageError
 from poetgen.files import growing_file
 from poetgen.sampling.continued import Progress, continued_file
 from poetgen.sampling.decode import Failed, Sample
@@ -96,6 +96,7 @@ def write_job(
     """Write the poems of a job, a chunk at a time, from where `output` has come to.
 
     Raises:
+        UsageError: no line asks for a poem.
         PoetgenError: all lines failed; each was told.
     """
     progress = output.progress
@@ -113,11 +114,15 @@ def write_job(
             )
             output.note(progress)
     if not progress.num_poems:
-        raise_if_failed(progress)  # now, so that no output is replaced by an empty one
+        # Now, so that no output is replaced by an empty one.
+        raise_if_failed(progress, is_job=True)
+        raise UsageError(
+            "no line asks for a poem", "Give a prompt per line; {} asks for a poem without one."
+        )
     output.finish()
 
 
-def raise_if_failed(progress: Progress) -> None:
+def raise_if_failed(progress: Progress, *, is_job: bool) -> None:
     """Raise behind work of which some could not be done, once the rest is in its place.
 
     Raises:
@@ -131,7 +136,10 @@ def raise_if_failed(progress: Progress) -> None:
     if parts:
         raise PoetgenError(
             f"{' and '.join(parts)} (see above); the others, if any, are done",
-            "Change those and run the same again; the other poems stay as they are.",
+            f"Correct those lines and run it again with --seed {progress.seed}: "
+            "all poems are written anew, the others come out the same."
+            if is_job
+            else "Ask for less, or take another seed.",
         )
 
 

@@ -289,7 +289,7 @@ def _write(
     with open_output(page.output, request.seed) as output:
         write_poems(model.generate(requests, batch_size=batch_size), page, output, total=num)
     tell_cut_off(output.progress, page)
-    raise_if_failed(output.progress)
+    raise_if_failed(output.progress, is_job=False)
 
 
 def _stream(options: "Options", choice: "ModelChoice", script: Script) -> None:
@@ -332,7 +332,7 @@ def _run_job(
                 output,
             )
     tell_cut_off(output.progress, page)
-    raise_if_failed(output.progress)
+    raise_if_failed(output.progress, is_job=True)
 
 
 def _prepare(options: "Options", choice: "ModelChoice") -> "tuple[PoetModel, Request]":

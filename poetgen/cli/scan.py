@@ -1,6 +1,7 @@
 """`poetgen scan`."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,9 @@ from poetgen.errors import UsageError
 
 if TYPE_CHECKING:
     from poetgen.data.poem import Poem
+
+_FILE_NAME = re.compile(r"\.[A-Za-z]\w*\Z", re.ASCII)
+"""What ends like this is the name of a file, no poem."""
 
 
 def scan(
@@ -57,6 +61,10 @@ def _poems(text: str) -> Iterator["Poem"]:
         raw = [line for line in sys.stdin if line.strip()]
     elif os.path.isfile(text):  # noqa: PTH113 (Path.is_file raises where a name is too long)
         raw = [record.text for record in read(Path(text)) if isinstance(record, RawRecord)]
+    elif _FILE_NAME.search(text):
+        raise UsageError(
+            f"there is no file {text}", "Name a file that holds poems, or give a poem's text."
+        )
     else:
         raw = [text]
     poems = (Poem(clean_text(one)[0]) for one in raw)

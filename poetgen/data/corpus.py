@@ -66,8 +66,13 @@ def load_corpus(paths: Sequence[Path], extra: Sequence[Path] = ()) -> Corpus:
     poems, cleaning = clean(record for path in paths for record in read(path))
     if not poems:
         places = ", ".join(map(str, paths))
+        dropped = ", ".join(
+            f"{count:,} {reason.replace('_', ' ')}"
+            for reason, count in cleaning.dropped.most_common()
+        )
         raise CorpusError(
-            f"no poem is left of the {cleaning.read} records in {places} ({dict(cleaning.dropped)})",
+            f"no poem is left of the {cleaning.read} records in {places}"
+            + (f" ({dropped})" if dropped else ""),
             "A poem needs two lines and eight Han characters; give a poem per line, or JSON records.",
         )
     splits = split_poems(poems)

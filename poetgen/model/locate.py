@@ -12,9 +12,12 @@ LATEST = "latest"
 """The one-line file in `RUNS` that names the newest run."""
 BEST = "best.safetensors"
 """The model file in a run folder."""
+CONFIG = "config.yaml"
+"""The file in a run folder that is there from the run's beginning."""
 VARIABLE = "POETGEN_CHECKPOINT"
 SHIPPED = Path(__file__).parent.parent / "resources" / "tang.safetensors"
 """The model that comes with the program; its name is its stem."""
+_FIX = f"Name a model file, a run folder or a run, or {SHIPPED.stem}, the model that ships."
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,17 @@ def find_model(given: str | None = None) -> ModelChoice:
     if given:
         return ModelChoice(_model_in(given), "as asked")
     if from_environment := os.environ.get(VARIABLE):
-        return ModelChoice(_model_in(from_environment), f"from ${VARIABLE}")
+        try:
+            return ModelChoice(_model_in(from_environment), f"from ${VARIABLE}")
+        except ModelFileError as error:
+            raise ModelFileError(f"${VARIABLE}: {error.why}", error.fix) from error
     newest = latest_run()
-    if newest is not None:
-        return ModelChoice(_model_in(str(RUNS / newest)), "the newest run")
-    return ModelChoice(SHIPPED, "the one that ships")
+    if newest is None:
+        return ModelChoice(SHIPPED, "the one that ships")
+    if not os.path.exists(RUNS / newest):  # noqa: PTH110 (see _model_in)
+        names_it = f"the run {newest} that {RUNS / LATEST} names is gone"
+        return ModelChoice(SHIPPED, f"the one that ships: {names_it}")
+    return ModelChoice(_model_in(str(RUNS / newest)), "the newest run")
 
 
 def latest_run() -> str | None:
@@ -61,17 +70,19 @@ def _model_in(name: str) -> Path:
         for file in (place, place / BEST):
             if os.path.isfile(file):  # noqa: PTH113
                 return file
-    for place in places:
-        if os.path.isdir(place):  # noqa: PTH112
-            others = sorted(RUNS.glob(f"*/{BEST}"), key=lambda file: file.stat().st_mtime)
-            other = f": --checkpoint {others[-1].parent.name}" if others else ""
-            raise ModelFileError(
-                f"the run {place} has no {BEST} yet: it is written after the first epoch",
-                f"Let it finish an epoch (`poetgen train --resume`), or name another model{other}",
-            )
     if name == SHIPPED.stem:
         return SHIPPED
+    folders = [place for place in places if os.path.isdir(place)]  # noqa: PTH112
+    for folder in folders:
+        if (folder / CONFIG).is_file():
+            others = sorted(RUNS.glob(f"*/{BEST}"), key=lambda file: file.stat().st_mtime)
+            other = others[-1].parent.name if others else SHIPPED.stem
+            raise ModelFileError(
+                f"the run {folder} has no {BEST} yet: it is written after the first epoch",
+                f"Let it finish an epoch (`poetgen train --resume`), or name another model: {other}",
+            )
+    if folders:
+        raise ModelFileError(f"the folder {folders[0]} holds no {BEST}", _FIX)
     raise ModelFileError(
-        f"there is no model {name}: neither a file, a run folder, nor a run in {RUNS}",
-        f"Name one of these, or {SHIPPED.stem}, the model that ships.",
+        f"there is no model {name}: neither a file, a run folder, nor a run in {RUNS}", _FIX
     )

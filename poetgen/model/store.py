@@ -27,7 +27,7 @@ _HEADER_KEY = "poetgen"
 _LINES = "training_lines"
 _SCALE = ".scale"
 _PLACES = {"data": {"corpus", "extra"}, "train": {"init"}}
-_FIX = "Name another model with --checkpoint, or train one: poetgen train"
+_FIX = "Name another model (tang is the one that ships), or train one: poetgen train"
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def _refuse_strangers(path: Path) -> None:
     if start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
         raise ModelFileError(
             f"{path} is a pickle, not a .safetensors model file; pickles can run code, so none is read",
-            "Use the run's best.safetensors, or name another model with --checkpoint.",
+            "Use the run's best.safetensors, or name another model (tang is the one that ships).",
         )
 
 
@@ -189,7 +189,7 @@ def _read_header(path: Path, text: str | None) -> dict[str, Any]:
     if version != FORMAT_VERSION:
         raise ModelFileError(
             f"{path} has format version {version}; this poetgen reads version {FORMAT_VERSION}",
-            "Install the poetgen that wrote it, or name another model with --checkpoint.",
+            "Install the poetgen that wrote it, or name another model (tang is the one that ships).",
         )
     return dict(header)
 

@@ -68,7 +68,7 @@ class Job:
             except PoetgenError as error:
                 if first >= start:  # else it was told, and counted, with the chunk before
                     failed_lines += 1
-                    self.tell(f"line {number + 1}: {error.why}")
+                    self.tell(f"line {number + 1}: {error.why}. {error.fix}")
             if request is not None and self.tell_warnings and first >= start:
                 for warning in request.warnings:
                     self.tell(f"line {number + 1}: {warning}")

@@ -96,8 +96,10 @@ class Options:
         for key in values:
             if key not in _KINDS:
                 near = get_close_matches(key, _KINDS, n=1)
-                guess = f"Did you mean {near[0]}?" if near else "Correct it."
-                raise UsageError(f"unknown key {key!r} (known: {', '.join(_KINDS)})", guess)
+                known = f"Take one of {', '.join(_KINDS)}."
+                raise UsageError(
+                    f"unknown key {key!r}", f"Did you mean {near[0]}?" if near else known
+                )
         changes: dict[str, Any] = dict(values)
         return replace(self, **changes)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from poetgen.config import Config
 from poetgen.errors import UsageError
 from poetgen.files import unwritable, write_text
-from poetgen.model.locate import BEST, LATEST, RUNS, latest_run
+from poetgen.model.locate import BEST, CONFIG, LATEST, RUNS, latest_run
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class RunFolder:
     @property
     def config(self) -> Path:
         """The resolved configuration."""
-        return self.path / "config.yaml"
+        return self.path / CONFIG
 
     @property
     def metrics(self) -> Path:

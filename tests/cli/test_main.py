@@ -1,5 +1,6 @@
 """The program as a whole: help, version, what it does with nothing."""
 
+import os
 import re
 import shlex
 import signal
@@ -109,3 +110,71 @@ def test_a_command_leaves_the_signal_handlers_as_they_were() -> None:
     for arguments in (["scan", "山。"], ["scan", "，"]):
         runner.invoke(app, arguments)
         assert signal.getsignal(signal.SIGTERM) is before
+
+
+PROGRAM = f"{shlex.quote(sys.executable)} -m poetgen"
+PIPED = [
+    "--help",
+    "--version",
+    "scan --help",
+    "scan poems.txt",
+    "info",
+    "corpus report --corpus starter",
+    "inspect 山月",
+]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such shell there")
+@pytest.mark.parametrize("arguments", PIPED)
+def test_a_closed_pipe_exits_0_without_a_word(
+    model_file: Path, tmp_path: Path, arguments: str
+) -> None:
+    (tmp_path / "poems.txt").write_text("白日依山尽，黄河入海流。\n" * 9, encoding="utf-8")
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = in_shell(f"{PROGRAM} {arguments}", tmp_path, stdout=writer, model=model_file)
+    os.close(writer)
+    assert done.returncode == 0, done.stderr
+    assert all(line.startswith(("model ", "warning: ")) for line in done.stderr.splitlines())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full there")
+@pytest.mark.parametrize("arguments", ["--help", "--version", "scan 山。", "info"])
+def test_a_full_disk_is_told(model_file: Path, tmp_path: Path, arguments: str) -> None:
+    done = in_shell(f"{PROGRAM} {arguments} >/dev/full", tmp_path, model=model_file)
+    assert done.returncode == 1
+    assert re.fullmatch("poetgen: the disk is full\n  → .+\n", done.stderr)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such shell there")
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        ("LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 {} scan --help >help", 0),
+        ("{} sample 山 >&-", 0),
+        ("{} sample 山 >&- 2>&-", 0),
+        ("{} sample --prompts - <&-", 2),
+        ("{} scan - <&-", 2),
+    ],
+)
+def test_streams_of_another_encoding_or_closed_are_no_crash(
+    model_file: Path, tmp_path: Path, call: str, code: int
+) -> None:
+    done = in_shell(call.format(PROGRAM), tmp_path, model=model_file)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def in_shell(
+    call: str, folder: Path, *, model: Path, stdout: int = subprocess.PIPE
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        call,
+        shell=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        timeout=60,
+        cwd=folder,
+        env={**os.environ, "POETGEN_CHECKPOINT": str(model)},
+    )

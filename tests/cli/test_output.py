@@ -9,7 +9,7 @@ from poetgen.cli.options import OutputFormat, Script
 from poetgen.cli.output import open_output, raise_if_failed, tell_cut_off, write_job, write_poems
 from poetgen.cli.render import Page
 from poetgen.data.poem import Poem
-from poetgen.errors import ConstraintError, OutputError, PoetgenError
+from poetgen.errors import ConstraintError, OutputError, PoetgenError, UsageError
 from poetgen.model.likelihood import Likelihood
 from poetgen.sampling.decode import Failed, Sample
 from poetgen.sampling.jobs import CHUNK_POEMS, Job
@@ -41,7 +41,7 @@ def write(
     with open_output(output, 7) as out:
         write_poems(results, page(output), out, total=total)
     tell_cut_off(out.progress, page(output))
-    raise_if_failed(out.progress)
+    raise_if_failed(out.progress, is_job=False)
 
 
 def test_poems_are_parted_by_a_blank_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,6 +133,7 @@ def test_one_poem_of_several_that_fails_leaves_the_others(
     with pytest.raises(PoetgenError, match="1 poem could not be written") as caught:
         write([failed(0), sample(OTHER, 1), sample("云归", 2)], path)
     assert caught.value.exit_code == 1
+    assert caught.value.fix == "Ask for less, or take another seed."
     assert path.read_text(encoding="utf-8") == "云归山，月照人。\n\n云归\n"
     assert capsys.readouterr().err == "poem 1: a dead end\n"
 
@@ -178,7 +179,7 @@ def run_job(
         )
         write_job(Job(lines, num, Options(), prepare, tell), generate, how, output)
     tell_cut_off(output.progress, how)
-    raise_if_failed(output.progress)
+    raise_if_failed(output.progress, is_job=True)
 
 
 @pytest.mark.parametrize("output_format", list(OutputFormat))
@@ -252,7 +253,25 @@ def test_a_job_of_bad_lines_alone_harms_nothing(tmp_path: Path) -> None:
         assert [file.name for file in tmp_path.iterdir()] == ["poems"]
 
 
-def test_no_prompts_make_an_empty_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lines", [[], [b"\n", b"  \n"], [b"\n"] * 1000], ids=len)
+@pytest.mark.parametrize("job", [None, {"x": 1}])
+def test_no_prompts_leave_the_old_output(
+    tmp_path: Path, job: dict[str, int] | None, lines: list[bytes]
+) -> None:
     path = tmp_path / "poems"
-    run_job(path, num_lines=0)
-    assert path.read_bytes() == b""
+    path.write_text("old")
+    prepare = lambda _: Request(1)  # noqa: E731
+    with (
+        pytest.raises(UsageError, match="no line asks for a poem") as caught,
+        open_output(path, 1, job) as output,
+    ):
+        write_job(Job(lines, 1, Options(), prepare, lambda _: None), make, page(), output)
+    assert "{}" in caught.value.fix
+    assert path.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["poems"]
+
+
+def test_a_job_with_failures_says_how_to_get_the_others_again() -> None:
+    with pytest.raises(PoetgenError) as caught:
+        run_job(None, num_lines=4, num=2, seed=5)
+    assert caught.value.fix.startswith("Correct those lines and run it again with --seed 5: ")

@@ -282,7 +282,7 @@ def damaged_checkpoints(model_file: Path) -> Iterator[tuple[str, str]]:
         ("header", "header is damaged"),
         ("random", "random is damaged"),
         ("empty", "empty is damaged"),
-        ("folder", "folder has no best.safetensors"),
+        ("folder", "folder holds no best.safetensors"),
         ("old.pkl", "old.pkl is a pickle"),
         ("last.pt", "last.pt is a pickle"),
         ("newer", "newer has format version 99"),
@@ -357,8 +357,8 @@ def test_a_job_with_bad_lines_does_the_others_and_exits_1() -> None:
     result = sample("--prompts", "-", "--seed", "1", stdin=bad)
     assert result.exit_code == 1
     assert [r["index"] for r in records(result.stdout)] == [0, 3]
-    assert "line 2: prompt is 5, not a string\n" in result.stderr
-    assert "line 3: the model knows no character of the prompt hello\n" in result.stderr
+    assert "line 2: prompt is 5, not a string. Give a string.\n" in result.stderr
+    assert "line 3: the model knows no character of the prompt hello. " in result.stderr
     why, fix = result.stderr.splitlines()[-2:]
     assert why.startswith("poetgen: 2 lines could not be used")
     assert fix.startswith("  → ")

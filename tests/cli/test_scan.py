@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from poetgen.cli.main import app
+from tests.refusal import is_refused
 
 QUATRAIN = "白日依山尽，黄河入海流。欲穷千里目，更上一层楼。"
 OLD_STYLE = "床前明月光，疑是地上霜。举头望明月，低头思故乡。"
@@ -59,3 +61,10 @@ def test_no_poem_is_a_wrong_call() -> None:
     assert result.exit_code == 2
     assert result.stdout == ""
     assert result.stderr.startswith("poetgen: there is no poem to scan\n  → ")
+
+
+@pytest.mark.parametrize("name", ["nosuch.txt", "poems/床前.jsonl", "x" * 5000 + ".json"])
+def test_a_file_that_is_not_there_is_told(name: str) -> None:
+    result = CliRunner().invoke(app, ["scan", name])
+    assert is_refused(result, 2)
+    assert result.stderr.startswith(f"poetgen: there is no file {name}\n")

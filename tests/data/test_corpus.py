@@ -1,6 +1,7 @@
 """`poetgen.data.corpus`: where the corpus is, loading it, cutting, and the report; and the real one."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,14 @@ def test_broken_records_are_counted_and_named_and_not_fatal(tmp_path: Path) -> N
         " record 2",
         " record 3",
     ]
+
+
+def test_a_corpus_of_no_poems_says_why_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("山风吹{竹均}径，溪月照柴门。\n" * 2 + "□□\n", encoding="utf-8")
+    with pytest.raises(CorpusError) as caught:
+        load_corpus([path])
+    assert re.search(r"a\.txt \(2 unencoded character, 1 [a-z ]+\)$", caught.value.why)
 
 
 @pytest.mark.parametrize(("text", "num_read"), [("", 0), ("# 注\n", 0), ("山风。\n□□\n", 2)])

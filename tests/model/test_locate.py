@@ -17,6 +17,7 @@ def add_run(name: str, *, with_best: bool = True) -> Path:
     folder = Path("checkpoints") / name
     folder.mkdir(parents=True)
     best = folder / "best.safetensors"
+    (folder / "config.yaml").write_bytes(b"")
     if with_best:
         best.write_bytes(b"")
     return best
@@ -85,6 +86,24 @@ def test_the_model_that_ships_has_a_name_but_a_run_of_that_name_goes_first() -> 
     assert find_model("tang").path == run
 
 
+def test_a_folder_of_the_name_does_not_hide_the_model_that_ships() -> None:
+    Path("tang").mkdir()
+    assert find_model("tang").path == SHIPPED
+
+
+def test_a_folder_that_is_no_run_is_not_told_of_as_one() -> None:
+    Path("poems").mkdir()
+    error = failure("poems")
+    assert error.why == "the folder poems holds no best.safetensors"
+    assert "tang" in error.fix
+
+
+def test_a_run_to_be_finished_is_told_of_before_a_folder_of_the_name() -> None:
+    Path("young").mkdir()
+    add_run("young", with_best=False)
+    assert "the run checkpoints/young has no" in failure("young").why.replace("\\", "/")
+
+
 @pytest.mark.parametrize("name", ["nowhere", "no/such/file.safetensors", "nul\0byte"])
 def test_missing_name_is_told(name: str) -> None:
     error = failure(name)
@@ -98,7 +117,7 @@ def test_environment_that_names_nothing_is_an_error_and_not_passed_over(
     add_run("newest")
     set_latest("newest")
     monkeypatch.setenv("POETGEN_CHECKPOINT", "nowhere")
-    assert "nowhere" in failure().why
+    assert failure().why.startswith("$POETGEN_CHECKPOINT: there is no model nowhere")
 
 
 @pytest.mark.parametrize("name", ["young", "checkpoints/young"])
@@ -110,9 +129,15 @@ def test_run_without_a_best_model_yet_says_to_go_on(name: str) -> None:
     assert "--resume" in error.fix
 
 
-def test_newest_run_that_is_gone_or_unfinished_is_an_error() -> None:
-    set_latest("gone")
-    assert "gone" in failure().why
+@pytest.mark.parametrize("name", ["gone", "x" * 5000, "nul\0byte"])
+def test_newest_run_that_is_gone_leaves_the_model_that_ships(name: str) -> None:
+    set_latest(name)
+    assert find_model().path == SHIPPED
+    gone = Path("checkpoints/latest")
+    assert find_model().why == f"the one that ships: the run {name} that {gone} names is gone"
+
+
+def test_newest_run_that_is_unfinished_is_an_error() -> None:
     add_run("young", with_best=False)
     set_latest("young")
     assert "young" in failure().why

@@ -115,7 +115,7 @@ BAD_LINES = {
     '{"prompt": "床"} x': "not JSON",
     '{"prompt": 5}': "prompt is 5, not a string",
     '{"prompt": ["床"]}': "not a string",
-    '{"promt": "床"}': "unknown key 'promt' (known: prompt, temperature, top_k, top_p, min_p, seed, form",
+    '{"promt": "床"}': "unknown key 'promt'. Did you mean prompt?",
     '{"prompt": "床", "temperature": "warm"}': "temperature is 'warm', not a number",
     '{"prompt": "床", "temperature": true}': "temperature is True, not a number",
     '{"prompt": "床", "temperature": null}': "temperature is None, not a number",
@@ -127,7 +127,7 @@ BAD_LINES = {
     '{"form": "wujue", "tones": true, "soft": true}': "soft and tones contradict each other",
     '{"form": "wujue", "acrostic": "云月"}': "has 2 characters, but 五绝 has 4 lines",
     '{"rhyme_group": "中"}': "中 is no rhyme group",
-    '{"num": 2}': "unknown key 'num'",
+    '{"num": 2}': "unknown key 'num'. Take one of prompt, temperature, top_k, top_p, min_p, seed, form",
     '{"prompt": ""}': "the prompt is empty",
     "，。": "has no character in it",
     "hello": "the model knows no character of the prompt hello",
@@ -166,7 +166,7 @@ def test_a_line_whose_constraint_cannot_be_met_is_a_bad_line() -> None:
     told = Told()
     job = Job([b"{}", b'{"form": "wujue"}'], 1, Options(), prepare, told)
     assert [r.index for r in requests_of(job)] == [0]
-    assert told == ["line 2: 第2字 前 is level"]
+    assert told == ["line 2: 第2字 前 is level. Change it."]
 
 
 LINES = ["床", "{", "", "云", "hello", "月"] * 150
@@ -254,7 +254,7 @@ def test_lines_that_are_not_utf8_are_named_by_number(tmp_path: Path) -> None:
     told = Told()
     requests = requests_of_file(path, told)
     assert [(r.index, r.prompt.text) for r in requests] == [(0, "床前"), (1, "明月"), (3, "光")]
-    assert told == ["line 3: not UTF-8"]
+    assert told == ["line 3: not UTF-8. Save the file as UTF-8."]
 
 
 @pytest.mark.parametrize("name", ["absent.txt", "."])
