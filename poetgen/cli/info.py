@@ -25,9 +25,11 @@ def info(
         typer.echo(json.dumps(facts, ensure_ascii=False, indent=1))
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("", "", box=None, pad_edge=False, show_header=False)
+    # Nothing is cut off: on a narrow terminal it goes on below.
+    columns = [Column(overflow="fold") for _ in range(2)]
+    table = Table(*columns, box=None, pad_edge=False, show_header=False)
     for name, value in facts.items():
         is_group = isinstance(value, dict)
         rows = value.items() if is_group else [("", value)]
