@@ -595,7 +595,7 @@ def test_the_output_of_another_job_is_refused() -> None:
 def test_a_job_from_standard_input_tells_that_it_cannot_be_continued() -> None:
     result = sample("--prompts", "-", "--output", "poems.jsonl", stdin="山\n")
     assert result.exit_code == 0
-    assert "broken off, this job has to begin anew" in result.stderr
+    assert "if interrupted, this job starts over" in result.stderr
     assert len(records(Path("poems.jsonl").read_text(encoding="utf-8"))) == 1
 
 
