@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from poetgen.model.cell import CellWeights
+from poetgen.model.lstm import cell_weights
 
 KINDS: dict[str, type[nn.LSTM] | type[nn.GRU] | type[nn.RNN]] = {
     "lstm": nn.LSTM,
@@ -47,7 +48,7 @@ class Memory(nn.Module):
 
     @property
     def weights(self) -> CellWeights:
-        return CellWeights(*self.layer.all_weights[0])
+        return cell_weights(self.layer)
 
     def embed(self, inputs: Tensor) -> Tensor:
         """(B, T, I) of ids (B, T) or of inputs that are numbers already."""

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from poetgen.errors import UsageError
-from poetgen.model.cell import CellWeights, gru_step, lstm_step, rnn_step
-from poetgen.model.lstm import LayerState, PoemLSTM
+from poetgen.model.lstm import PoemLSTM, cell_weights, layer_step
 
 SERIES = ("forget", "input", "output", "reset", "update", "candidate", "cell", "hidden")
 """What is recorded of a layer, as far as its cell has it."""
@@ -79,7 +78,7 @@ def walk(model: PoemLSTM, tokens: Iterable[int]) -> Iterator[Place]:
         x_1H = model.embedding[token].unsqueeze(0)
         layers = []
         for number, layer in enumerate(model.layers):
-            computed, state[number] = _layer_step(model.cell, x_1H, state[number], layer)
+            computed, state[number] = layer_step(model.cell, x_1H, state[number], layer)
             layers.append({name: values_1H[0].cpu() for name, values_1H in computed.items()})
             x_1H = computed["hidden"]
         features = x_1H if model.projection is None else model.projection(x_1H)
@@ -103,21 +102,6 @@ def gather(places: Iterable[tuple[dict[str, Tensor], ...]]) -> Recording:
     )
 
 
-def _layer_step(
-    cell: str, x_1H: Tensor, before: LayerState, layer: nn.Module
-) -> tuple[dict[str, Tensor], LayerState]:
-    """({name: (1, H)}, state after) of one layer."""
-    weights = cell_weights(layer)
-    if cell == "lstm":
-        step = lstm_step(x_1H, before[0], before[1], weights)
-        return step._asdict(), (step.hidden, step.cell)
-    if cell == "gru":
-        computed = gru_step(x_1H, before[0], weights)._asdict()
-    else:
-        computed = {"hidden": rnn_step(x_1H, before[0], weights)}
-    return computed, (computed["hidden"],)
-
-
 def hold(
     model: PoemLSTM, layer: int, gate: str, *, is_open: bool, units: Sequence[int] | None = None
 ) -> PoemLSTM:
@@ -139,12 +123,6 @@ def hold(
             part[rows] = 0.0
         weights.input_bias[rows] = _SATURATED if is_open else -_SATURATED
     return held
-
-
-def cell_weights(layer: nn.Module) -> CellWeights:
-    """The weights of a one-layer module of `torch.nn`, as `poetgen.model.cell` takes them."""
-    assert isinstance(layer, nn.RNNBase)
-    return CellWeights(*layer.all_weights[0])
 
 
 def no_gates(cell: str) -> tuple[str, str]:

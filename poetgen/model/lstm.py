@@ -80,7 +80,7 @@ class PoemLSTM(nn.Module):
             nn.init.uniform_(self.output, -0.1, 0.1)
         if self.cell == "lstm":
             # A forget gate that starts open lets the first gradients through (Gers et al. 2000).
-            for weights in map(_weights, self.layers):
+            for weights in map(cell_weights, self.layers):
                 with torch.no_grad():
                     weights.input_bias[self.hidden_size : 2 * self.hidden_size] = 1.0
                     weights.hidden_bias[self.hidden_size : 2 * self.hidden_size] = 0.0
@@ -127,18 +127,9 @@ class PoemLSTM(nn.Module):
         x_BH = embedding(tokens_B, self.embedding)
         after: State = []
         for layer, before in zip(self.layers, state, strict=True):
-            weights = _weights(layer)
-            if self.cell == "lstm":
-                gates = lstm_step(x_BH, before[0], before[1], weights)
-                x_BH = gates.hidden
-                after.append((gates.hidden, gates.cell))
-            else:
-                x_BH = (
-                    gru_step(x_BH, before[0], weights).hidden
-                    if self.cell == "gru"
-                    else rnn_step(x_BH, before[0], weights)
-                )
-                after.append((x_BH,))
+            computed, layer_after = layer_step(self.cell, x_BH, before, layer)
+            x_BH = computed["hidden"]
+            after.append(layer_after)
         return self.logits(self._project(x_BH)), after
 
     def _input_embedding(self) -> Tensor:
@@ -155,7 +146,7 @@ class PoemLSTM(nn.Module):
         changed = {}
         if self.training and self.weight_dropout:
             changed["weight_hh_l0"] = weight_dropout(
-                _weights(layer).from_hidden, self.weight_dropout
+                cell_weights(layer).from_hidden, self.weight_dropout
             )
         with self._layer_precision():
             x_BTE, last = functional_call(layer, changed, (x_BTE, start))
@@ -183,6 +174,22 @@ class PoemLSTM(nn.Module):
         return locked_dropout(x_BTF, rate) if self.locked else dropout(x_BTF, rate)
 
 
-def _weights(layer: nn.Module) -> CellWeights:
+def layer_step(
+    cell: str, x_BI: Tensor, before: LayerState, layer: nn.Module
+) -> tuple[dict[str, Tensor], LayerState]:
+    """One step of a layer: ({name: (B, H)} of all that it computes, the state after)."""
+    weights = cell_weights(layer)
+    if cell == "lstm":
+        step = lstm_step(x_BI, before[0], before[1], weights)
+        return step._asdict(), (step.hidden, step.cell)
+    if cell == "gru":
+        computed = gru_step(x_BI, before[0], weights)._asdict()
+    else:
+        computed = {"hidden": rnn_step(x_BI, before[0], weights)}
+    return computed, (computed["hidden"],)
+
+
+def cell_weights(layer: nn.Module) -> CellWeights:
+    """The weights of a one-layer module of `torch.nn`, as `poetgen.model.cell` takes them."""
     assert isinstance(layer, nn.RNNBase)
     return CellWeights(*layer.all_weights[0])

@@ -24,11 +24,7 @@ PARTS = {"forms", "given"}
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder_with_a_model(
-    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("POETGEN_CHECKPOINT", model_file.name)
+def _of_the_starter(folder_with_a_model: None) -> None:  # noqa: ARG001 (it comes first)
     trained_on("starter")
 
 

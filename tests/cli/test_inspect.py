@@ -19,12 +19,7 @@ from tests.refusal import is_refused
 VERSE = "床前明月光，疑是地上霜。"
 
 
-@pytest.fixture(autouse=True)
-def _in_a_folder_with_a_model(
-    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("POETGEN_CHECKPOINT", model_file.name)
+pytestmark = pytest.mark.usefixtures("folder_with_a_model")
 
 
 def inspect(*arguments: str) -> Result:

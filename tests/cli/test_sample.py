@@ -46,12 +46,7 @@ KEYS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _in_a_folder_with_a_model(
-    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("POETGEN_CHECKPOINT", model_file.name)
+pytestmark = pytest.mark.usefixtures("folder_with_a_model")
 
 
 def sample(*arguments: str, stdin: str | bytes | None = None) -> Result:

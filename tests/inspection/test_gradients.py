@@ -10,7 +10,6 @@ from poetgen.config import Config
 from poetgen.data.vocab import BOS
 from poetgen.errors import UsageError
 from poetgen.inspection import gradients
-from poetgen.inspection.gates import cell_weights
 from poetgen.inspection.gradients import (
     Reach,
     check_length,
@@ -23,6 +22,7 @@ from poetgen.inspection.gradients import (
 from poetgen.inspection.plot import reach_figure
 from poetgen.inspection.render import gradient_table
 from poetgen.model.cell import lstm_step
+from poetgen.model.lstm import cell_weights
 from poetgen.model.store import StoredModel, new_model
 from poetgen.sampling.request import Settings
 
