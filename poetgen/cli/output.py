@@ -1,4 +1,4 @@
-"""Poems on their way out, one call's or a job's: written as they come, and told what failed."""
+"""Poems on their way out: written as they come, and told what failed."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -63,30 +63,6 @@ def open_output(
         yield PlainOutput(stream, new_seed() if seed is None else seed)
 
 
-def write_poems(
-    results: Iterable[Sample | Failed], page: Page, output: Output, *, total: int
-) -> None:
-    """Write the poems of one call, each as it is finished, and tell of those that failed.
-
-    Raises:
-        ConstraintError: all failed.
-    """
-    error: ConstraintError | None = None
-    with _bar(page, total) as bar:
-        progress = output.progress
-        for result in results:
-            if isinstance(result, Failed):
-                error = result.error
-                if total > 1:
-                    tell(f"poem {result.request.index + 1}: {error.why}")
-            progress = _written(result, page, output, progress)
-            bar.update()
-        if error is not None and not progress.num_poems:
-            raise error
-        output.note(progress)
-        output.finish()
-
-
 def write_job(
     job: Job,
     generate: Callable[[Iterable[Request]], Iterator[Sample | Failed]],
@@ -97,14 +73,19 @@ def write_job(
 
     Raises:
         UsageError: no line asks for a poem.
+        ConstraintError: all poems of a job without lines failed.
         PoetgenError: all lines failed; each was told.
     """
     progress = output.progress
-    with _bar(page, None, initial=progress.num_poems) as bar:
+    is_file = job.lines is not None
+    error: ConstraintError | None = None
+    with _bar(page, None if is_file else job.num, initial=progress.num_poems) as bar:
         for chunk in job.chunks(progress.next_index):
             for result in generate(chunk.requests):
                 if isinstance(result, Failed):
-                    tell(f"{job.place(result.request.index)}: {result.error.why}")
+                    error = result.error
+                    if is_file or job.num > 1:
+                        tell(f"{job.place(result.request.index)}: {error.why}")
                 progress = _written(result, page, output, progress)
                 bar.update()
             progress = replace(
@@ -115,14 +96,16 @@ def write_job(
             output.note(progress)
     if not progress.num_poems:
         # Now, so that no output is replaced by an empty one.
-        raise_if_failed(progress, is_job=True)
+        if error is not None and not is_file:
+            raise error
+        raise_if_failed(progress, has_lines=is_file)
         raise UsageError(
             "no line asks for a poem", "Give a prompt per line; {} asks for a poem without one."
         )
     output.finish()
 
 
-def raise_if_failed(progress: Progress, *, is_job: bool) -> None:
+def raise_if_failed(progress: Progress, *, has_lines: bool) -> None:
     """Raise behind work of which some could not be done, once the rest is in its place.
 
     Raises:
@@ -138,7 +121,7 @@ def raise_if_failed(progress: Progress, *, is_job: bool) -> None:
             f"{' and '.join(parts)} (see above); the others, if any, are done",
             f"Correct those lines and run it again with --seed {progress.seed}: "
             "all poems are written anew, the others come out the same."
-            if is_job
+            if has_lines
             else "Ask for less, or take another seed.",
         )
 

@@ -1,7 +1,7 @@
 """`poetgen sample`."""
 
 import sys
-from dataclasses import replace
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -177,8 +177,7 @@ def sample(
         Path | None,
         typer.Option(
             help="A file of prompts, one per line, or JSON objects with a prompt and any of the options "
-            "above but --num and --batch-size (top_k for --top-k); - is standard input. With "
-            "--output, the same command goes on where it was broken off.",
+            "above but --num and --batch-size (top_k for --top-k); - is standard input.",
             rich_help_panel=_MANY,
         ),
     ] = None,
@@ -193,7 +192,9 @@ def sample(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Write to this file instead of standard output.", rich_help_panel=_OUTPUT
+            help="Write to this file instead of standard output. Broken off, the same command goes on "
+            "where it stopped.",
+            rich_help_panel=_OUTPUT,
         ),
     ] = None,
     script: Annotated[
@@ -269,41 +270,16 @@ def sample(
         options = options.streamed()
     choice = find_model(checkpoint)
     page = Page(output_format, script, str(choice.path), explain, output)
-    if prompts is not None:
-        _run_job(prompts, num, options, choice, page, batch_size)
-    elif stream or (
+    if stream or (
         stream is None and is_one and is_shown and options.can_stream and sys.stdout.isatty()
     ):
         _stream(options, choice, script)
     else:
-        _write(num, options, choice, page, batch_size)
+        _write(prompts, num, options, choice, page, batch_size)
 
 
 def _write(
-    num: int, options: "Options", choice: "ModelChoice", page: "Page", batch_size: int
-) -> None:
-    model, request = _prepare(options, choice)
-    from poetgen.cli.output import open_output, raise_if_failed, tell_cut_off, write_poems
-
-    requests = (replace(request, index=index) for index in range(num))
-    with open_output(page.output, request.seed) as output:
-        write_poems(model.generate(requests, batch_size=batch_size), page, output, total=num)
-    tell_cut_off(output.progress, page)
-    raise_if_failed(output.progress, is_job=False)
-
-
-def _stream(options: "Options", choice: "ModelChoice", script: Script) -> None:
-    from poetgen.cli.render import LiveVerse
-
-    model, request = _prepare(options, choice)
-    live = LiveVerse(script)
-    # What is not on a terminal cannot be taken back, so there only what is certain is written.
-    take_back = live.take_back if sys.stdout.isatty() else None
-    live.show(model.stream_request(request, take_back))
-
-
-def _run_job(
-    prompts: Path,
+    prompts: Path | None,
     num: int,
     options: "Options",
     choice: "ModelChoice",
@@ -312,39 +288,51 @@ def _run_job(
 ) -> None:
     from poetgen.cli.output import open_output, raise_if_failed, tell_cut_off, write_job
     from poetgen.sampling.continued import can_continue
-    from poetgen.sampling.jobs import Job, describe_job, open_lines
+    from poetgen.sampling.jobs import CHUNK_POEMS, Job, describe_job, open_lines
 
-    job = None
-    with open_lines(prompts) as lines:
+    description = None
+    with nullcontext() if prompts is None else open_lines(prompts) as lines:
         if page.output is not None and can_continue(prompts, page.output):
             settings = {"num": num, "poetgen": poetgen.__version__, **page.settings}
-            job = describe_job(prompts, choice.path, options, **settings)
-        elif page.output is not None:
+            description = describe_job(prompts, choice.path, options, **settings)
+        elif page.output is not None and prompts is not None:
             tell("prompts or output is not a plain file: if interrupted, this job starts over")
-        with open_output(page.output, options.seed, job) as output:
+        with open_output(page.output, options.seed, description) as output:
             seed = output.progress.seed
             model = _load(choice, seed)
-            prepare = partial(model.request, seed=seed)
-            write_job(
-                Job(lines, num, options, prepare, tell, tell_warnings=page.is_text),
-                partial(model.generate, batch_size=batch_size),
-                page,
-                output,
+            if prompts is None:
+                _tell_warnings(model.request(options, seed=seed))
+            job = Job(
+                lines,
+                num,
+                options,
+                partial(model.request, seed=seed),
+                tell,
+                tell_warnings=prompts is not None and page.is_text,
+                chunk_poems=max(CHUNK_POEMS, batch_size),
             )
+            write_job(job, partial(model.generate, batch_size=batch_size), page, output)
     tell_cut_off(output.progress, page)
-    raise_if_failed(output.progress, is_job=True)
+    raise_if_failed(output.progress, has_lines=prompts is not None)
 
 
-def _prepare(options: "Options", choice: "ModelChoice") -> "tuple[PoetModel, Request]":
-    """The model, and the request to it, its warnings told."""
+def _stream(options: "Options", choice: "ModelChoice", script: Script) -> None:
+    from poetgen.cli.render import LiveVerse
     from poetgen.sampling.request import new_seed
 
     seed = new_seed() if options.seed is None else options.seed
     model = _load(choice, seed)
     request = model.request(options, seed=seed)
+    _tell_warnings(request)
+    live = LiveVerse(script)
+    # What is not on a terminal cannot be taken back, so there only what is certain is written.
+    take_back = live.take_back if sys.stdout.isatty() else None
+    live.show(model.stream_request(request, take_back))
+
+
+def _tell_warnings(request: "Request") -> None:
     for warning in request.warnings:
         tell(f"warning: {warning}")
-    return model, request
 
 
 def _load(choice: "ModelChoice", seed: int) -> "PoetModel":

@@ -114,9 +114,10 @@ def continued_file(
             stream.close()
 
 
-def can_continue(prompts: Path, output: Path) -> bool:
+def can_continue(prompts: Path | None, output: Path) -> bool:
     """Whether a job from `prompts` to `output` can go on: what passes through a pipe is gone."""
-    return prompts.is_file() and (output.is_file() or not output.exists())
+    is_repeatable = prompts is None or prompts.is_file()
+    return is_repeatable and (output.is_file() or not output.exists())
 
 
 def _text(path: Path) -> Path:

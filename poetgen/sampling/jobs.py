@@ -1,4 +1,4 @@
-"""A file of prompts → requests, lazily: thousands of lines cost no memory.  Does not import torch.
+"""A file of prompts, or one call, → requests, lazily: thousands cost no memory.  Does not import torch.
 
 A line that cannot be used is reported with its number and does not stop the rest.
 """
@@ -18,16 +18,19 @@ from poetgen.sampling.options import Options
 from poetgen.sampling.request import Request
 
 CHUNK_POEMS = 256
-"""Poems that a job makes and puts on the disk together, whatever its batch size.
+"""Poems that a job makes and puts on the disk together, unless a batch holds more.
 
 A job that goes on does so at the beginning of a chunk, so its batches are those of a job that was
 never broken off, and its poems the same to the last bit.
 """
 
+_AS_ASKED = b"{}"
+"""A line that sets nothing: a poem by the options alone."""
+
 
 @dataclass(frozen=True)
 class Chunk:
-    """The requests of `CHUNK_POEMS` indices, less those of lines that failed."""
+    """The requests of some indices in a row, less those of lines that failed."""
 
     requests: list[Request]
     next_index: int
@@ -43,8 +46,9 @@ class Job:
     mending it changes no other poem.
     """
 
-    lines: Iterable[bytes]
-    """In UTF-8, with or without a BOM."""
+    lines: Iterable[bytes] | None
+    """In UTF-8, with or without a BOM; None: there is no file, and `num` poems are asked for by the
+    options alone."""
     num: int
     options: Options
     """Of every line, but for what a line sets itself."""
@@ -53,12 +57,13 @@ class Job:
     tell: Callable[[str], None]
     tell_warnings: bool = False
     """Whether to tell what a request's warnings are; a JSON line carries them itself."""
+    chunk_poems: int = CHUNK_POEMS
 
     def chunks(self, start: int = 0) -> Iterator[Chunk]:
         """The requests from index `start` on, where a chunk begins."""
         requests: list[Request] = []
         failed_lines = behind = 0
-        for number, line in enumerate(self.lines):
+        for number, line in enumerate([_AS_ASKED] if self.lines is None else self.lines):
             first, behind = number * self.num, (number + 1) * self.num
             if behind <= start:
                 continue
@@ -75,7 +80,7 @@ class Job:
             for index in range(max(first, start), behind):
                 if request is not None:
                     requests.append(replace(request, index=index))
-                if (index + 1) % CHUNK_POEMS == 0:
+                if (index + 1) % self.chunk_poems == 0:
                     yield Chunk(requests, index + 1, failed_lines)
                     requests, failed_lines = [], 0
         if requests or failed_lines:
@@ -83,6 +88,8 @@ class Job:
 
     def place(self, index: int) -> str:
         """Where the poem of that index was asked for, to tell the user."""
+        if self.lines is None:
+            return f"poem {index + 1}"
         line, j = divmod(index, self.num)
         return f"line {line + 1}" + (f", poem {j + 1}" if self.num > 1 else "")
 
@@ -95,11 +102,14 @@ class Job:
         return self.prepare(self.options.updated(values))
 
 
-def describe_job(prompts: Path, model: Path, options: Options, **settings: Any) -> dict[str, Any]:
+def describe_job(
+    prompts: Path | None, model: Path, options: Options, **settings: Any
+) -> dict[str, Any]:
     """All that decides a job's output but the seed, as JSON values: what makes it the same job."""
     asked = asdict(options)
     del asked["seed"]
-    return {"prompts": _digest(prompts), "model": _digest(model), **settings, **asked}
+    lines = None if prompts is None else _digest(prompts)
+    return {"prompts": lines, "model": _digest(model), **settings, **asked}
 
 
 @contextmanager

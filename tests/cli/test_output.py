@@ -1,4 +1,4 @@
-"""Poems on their way out, one call's or a job's."""
+"""Poems on their way out, one call's or those of a file of prompts."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from poetgen.cli.options import OutputFormat, Script
-from poetgen.cli.output import open_output, raise_if_failed, tell_cut_off, write_job, write_poems
+from poetgen.cli.output import open_output, raise_if_failed, tell_cut_off, write_job
 from poetgen.cli.render import Page
 from poetgen.data.poem import Poem
 from poetgen.errors import ConstraintError, OutputError, PoetgenError, UsageError
@@ -38,10 +38,11 @@ def failed(index: int) -> Failed:
 def write(
     results: Iterable[Sample | Failed], output: Path | None = None, *, total: int = 9
 ) -> None:
-    with open_output(output, 7) as out:
-        write_poems(results, page(output), out, total=total)
+    call = Job(None, total, Options(), lambda _: Request(7), tell=print)
+    with open_output(output, 7, {"num": total}) as out:
+        write_job(call, lambda _: iter(results), page(output), out)
     tell_cut_off(out.progress, page(output))
-    raise_if_failed(out.progress, is_job=False)
+    raise_if_failed(out.progress, has_lines=False)
 
 
 def test_poems_are_parted_by_a_blank_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,7 +92,6 @@ def test_what_was_in_the_output_file_stays_until_all_is_written(tmp_path: Path) 
     with pytest.raises(KeyboardInterrupt):
         write(failing(), path)
     assert path.read_text() == "old"
-    assert "山云归去晚" in (tmp_path / "poems.txt.part").read_text(encoding="utf-8")
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def run_job(
     output_format: OutputFormat = OutputFormat.jsonl,
     stop_at: int | None = None,
     seed: int | None = 3,
-    num_lines: int = 500,
+    num_lines: int | None = 500,
     num: int = 2,
 ) -> None:
     def generate(requests: Iterable[Request]) -> Iterator[Sample | Failed]:
@@ -171,7 +171,9 @@ def run_job(
     def tell(message: str) -> None:
         print(message)
 
-    lines = (b"{" if i % 50 == 1 else "云".encode() for i in range(num_lines))
+    lines = None
+    if num_lines is not None:
+        lines = (b"{" if i % 50 == 1 else "云".encode() for i in range(num_lines))
     how = page(path, output_format)
     with open_output(path, seed, {"prompts": "x", "num": num}) as output:
         prepare = lambda options: Request(  # noqa: E731
@@ -179,7 +181,7 @@ def run_job(
         )
         write_job(Job(lines, num, Options(), prepare, tell), generate, how, output)
     tell_cut_off(output.progress, how)
-    raise_if_failed(output.progress, is_job=True)
+    raise_if_failed(output.progress, has_lines=num_lines is not None)
 
 
 @pytest.mark.parametrize("output_format", list(OutputFormat))
@@ -205,6 +207,29 @@ def test_a_job_broken_off_and_continued_is_the_job_left_alone(
     going_on, _, rest = said_again.err.partition("\n")
     assert going_on == "going on where this job was broken off: 645 poems are done"
     assert said.err.endswith(rest)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["broken", "whole"]
+
+
+@pytest.mark.parametrize("output_format", list(OutputFormat))
+def test_many_poems_without_a_file_of_prompts_go_on_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], output_format: OutputFormat
+) -> None:
+    def run(path: Path, stop_at: int | None = None) -> None:
+        run_job(path, output_format=output_format, stop_at=stop_at, num_lines=None, num=1000)
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    with pytest.raises(PoetgenError, match=r"^142 poems could not be written"):
+        run(whole)
+    for stop_at in (0, 300, 511, 512, 999):
+        with pytest.raises(Stopped):
+            run(broken, stop_at)
+        assert not broken.exists()
+    capsys.readouterr()
+    with pytest.raises(PoetgenError, match=r"^142 poems could not be written"):
+        run(broken)
+    said = capsys.readouterr().err
+    assert said.startswith("going on where this job was broken off: 659 poems are done\npoem 770: ")
+    assert broken.read_bytes() == whole.read_bytes()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["broken", "whole"]
 
 

@@ -666,6 +666,12 @@ def endless(*arguments: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
+def wait_for_text(process: "subprocess.Popen[bytes]", file: Path, text: str) -> None:
+    """Wait until `file` holds `text`, or the process has ended."""
+    while process.poll() is None and not (file.exists() and text in file.read_text()):
+        time.sleep(0.02)
+
+
 def test_a_closed_pipe_exits_0_without_a_word() -> None:
     with endless() as process:
         assert process.stdout is not None
@@ -693,12 +699,27 @@ def test_a_signal_ends_it_with_the_shells_code(number: int, code: int) -> None:
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_leaves_the_old_output_and_keeps_what_was_written() -> None:
     Path("poems.txt").write_text("old")
-    part = Path("poems.txt.part")
     with endless("--output", "poems.txt") as process:
-        while process.poll() is None and not (part.exists() and part.stat().st_size):
-            time.sleep(0.02)
+        wait_for_text(process, Path("poems.txt.job.json"), '"num_poems": 256')
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == 130, stderr.decode()
+        assert "the same command goes on from there" in stderr.decode()
     assert Path("poems.txt").read_text() == "old"
-    assert part.read_text(encoding="utf-8").startswith("山")
+    assert Path("poems.txt.job").read_text(encoding="utf-8").startswith("山")
+
+
+def test_a_killed_call_goes_on_with_the_same_command_without_a_seed() -> None:
+    call = ("山", "--num", "1500", "--output", "poems.txt")
+    with subprocess.Popen([sys.executable, "-m", "poetgen", "sample", *call]) as process:
+        wait_for_text(process, Path("poems.txt.job.json"), '"num_poems": 256')
+        process.kill()
+    assert not Path("poems.txt").exists()
+    result = sample(*call)
+    assert result.exit_code == 0, result.stderr
+    assert "going on where this job was broken off" in result.stderr
+    poems = Path("poems.txt").read_text(encoding="utf-8")
+    assert poems.count("\n\n") == 1499
+    seed = result.stderr.rsplit("seed ", 1)[1].split()[0]
+    assert sample(*call[:3], "--seed", seed, "--output", "whole.txt").exit_code == 0
+    assert Path("whole.txt").read_text(encoding="utf-8") == poems

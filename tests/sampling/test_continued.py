@@ -243,6 +243,8 @@ def test_a_job_can_go_on_between_plain_files_alone(tmp_path: Path, pipe: Path) -
     prompts.touch()
     assert can_continue(prompts, tmp_path / "new" / "poems.jsonl")
     assert can_continue(prompts, prompts)
+    assert can_continue(None, prompts)
+    assert not can_continue(None, pipe)
     assert not can_continue(prompts, pipe)
     assert not can_continue(pipe, tmp_path / "poems.jsonl")
     assert not can_continue(Path("-"), tmp_path / "poems.jsonl")

@@ -28,10 +28,11 @@ class Told(list[str]):
         self.append(message)
 
 
-def make_job(lines: Iterable[str | bytes], *, num: int = 1, told: Told | None = None) -> Job:
-    def prepare(options: Options) -> Request:
-        return options.request(VOCAB, seed=42)
+def prepare(options: Options) -> Request:
+    return options.request(VOCAB, seed=42)
 
+
+def make_job(lines: Iterable[str | bytes], *, num: int = 1, told: Told | None = None) -> Job:
     encoded = (line.encode() if isinstance(line, str) else line for line in lines)
     return Job(encoded, num, OPTIONS, prepare, Told() if told is None else told)
 
@@ -158,13 +159,13 @@ def test_mending_a_bad_line_changes_no_other_poem() -> None:
 
 
 def test_a_line_whose_constraint_cannot_be_met_is_a_bad_line() -> None:
-    def prepare(options: Options) -> Request:
+    def prepare_but_a_form(options: Options) -> Request:
         if options.form:
             raise ConstraintError("第2字 前 is level", "Change it.")
-        return options.request(VOCAB, seed=1)
+        return prepare(options)
 
     told = Told()
-    job = Job([b"{}", b'{"form": "wujue"}'], 1, Options(), prepare, told)
+    job = Job([b"{}", b'{"form": "wujue"}'], 1, Options(), prepare_but_a_form, told)
     assert [r.index for r in requests_of(job)] == [0]
     assert told == ["line 2: 第2字 前 is level. Change it."]
 
@@ -195,6 +196,16 @@ def test_a_job_that_goes_on_has_the_chunks_that_were_left(num: int) -> None:
         assert told_again == told[num_failed_before:]
 
 
+def test_without_a_file_of_prompts_the_options_alone_ask() -> None:
+    job = Job(None, 700, Options(prompt="床"), prepare, Told(), chunk_poems=300)
+    chunks = list(job.chunks())
+    assert [chunk.next_index for chunk in chunks] == [300, 600, 700]
+    assert [r.index for chunk in chunks for r in chunk.requests] == list(range(700))
+    assert {r.prompt.text for chunk in chunks for r in chunk.requests} == {"床"}
+    assert list(job.chunks(300)) == chunks[1:]
+    assert job.place(6) == "poem 7"
+
+
 def test_a_job_is_described_by_all_that_decides_its_poems_but_the_seed(tmp_path: Path) -> None:
     prompts, model = tmp_path / "prompts.txt", tmp_path / "model"
     prompts.write_text("床\n", encoding="utf-8")
@@ -204,6 +215,7 @@ def test_a_job_is_described_by_all_that_decides_its_poems_but_the_seed(tmp_path:
         return describe_job(prompts, model, options, num=num)
 
     first = describe()
+    assert describe_job(None, model, OPTIONS, num=1) == first | {"prompts": None}
     assert json.loads(json.dumps(first)) == first
     assert describe(replace(OPTIONS, seed=7)) == first
     assert describe(num=2) != first
