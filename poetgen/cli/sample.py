@@ -143,7 +143,11 @@ def sample(
         str, typer.Option(help="The title that the poem is to have.", rich_help_panel=_TOLD)
     ] = "",
     author: Annotated[
-        str, typer.Option(help="In whose manner to write, such as 李白.", rich_help_panel=_TOLD)
+        str,
+        typer.Option(
+            help="In whose manner to write, such as 李白 (poetgen info: who is known).",
+            rich_help_panel=_TOLD,
+        ),
     ] = "",
     num: Annotated[
         int, typer.Option(min=1, help="Poems to write (per prompt).", rich_help_panel=_MANY)

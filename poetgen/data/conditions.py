@@ -7,8 +7,9 @@ vocabulary with a learned embedding of its own; a title is `<title>` and its cha
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 
 from poetgen.config import ConditionsConfig
 from poetgen.data.poem import Poem, is_hanzi
@@ -101,9 +102,10 @@ def unmet(conditions: Conditions, vocab: Vocabulary) -> list[str]:
     if conditions.form and _form_symbol(conditions.form) not in vocab.ids:
         faults.append(f"the model was not trained with the form {conditions.form}: not given to it")
     if conditions.author and _author_symbol(conditions.author) not in vocab.ids:
-        known = any(symbol.startswith(_AUTHOR) for symbol in vocab.symbols)
+        known = known_authors(vocab)
         faults.append(
-            f"the model does not know the author {conditions.author}: left out"
+            f"the model does not know the author {conditions.author}: left out; "
+            + _alike(conditions.author, known)
             if known
             else "the model was not trained with authors: the author is left out"
         )
@@ -122,7 +124,17 @@ def known_authors(vocab: Vocabulary) -> list[str]:
     return [s[len(_AUTHOR) : -1] for s in vocab.symbols if s.startswith(_AUTHOR)]
 
 
+def known_forms(vocab: Vocabulary) -> list[str]:
+    """The forms that a model with this vocabulary can be told."""
+    return [form for form in FORMS if _form_symbol(form) in vocab.ids]
+
+
 _AUTHOR = "<author:"
+
+
+def _alike(author: str, known: Sequence[str]) -> str:
+    near = get_close_matches(author, known, n=1)
+    return f"did you mean {near[0]}?" if near else "poetgen info --json lists those it knows"
 
 
 def _form_symbol(form: str) -> str:

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from poetgen.config import Config, build_config
+from poetgen.data.conditions import TITLE, known_authors, known_forms
 from poetgen.data.lines import LineSet
 from poetgen.data.vocab import SPECIALS, Vocabulary
 from poetgen.errors import ConfigError, ModelFileError
@@ -157,6 +158,11 @@ def describe(stored: StoredModel) -> dict[str, Any]:
         "hanzi": stored.vocab.num_hanzi,
         "trained_on": stored.corpus,
         "training_lines": sum(lines.num_lines for lines in stored.lines),
+        "can_be_told": {
+            "form": known_forms(stored.vocab),
+            "title": TITLE in stored.vocab.ids,
+            "author": known_authors(stored.vocab),
+        },
         "metrics": stored.metrics,
         **config,
     }

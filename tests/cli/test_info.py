@@ -6,6 +6,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from poetgen.cli.main import app
+from poetgen.model.locate import SHIPPED
 from poetgen.model.store import StoredModel
 
 
@@ -21,13 +22,24 @@ def test_a_model_tells_its_shape_and_its_figures(model_file: Path, tiny_model: S
     assert facts["metrics"] == {"epoch": 0.0}
     assert (facts["model"]["cell"], facts["model"]["hidden_size"]) == ("lstm", 16)
     assert facts["train"]["epochs"] == 2
+    assert facts["can_be_told"] == {"form": [], "title": False, "author": []}
+
+
+def test_the_model_that_ships_names_its_authors() -> None:
+    call = ["info", str(SHIPPED)]
+    facts = json.loads(CliRunner().invoke(app, [*call, "--json"]).stdout)
+    authors = facts["can_be_told"]["author"]
+    assert {"李白", "杜甫"} <= set(authors)
+    shown = CliRunner().invoke(app, call, env={"COLUMNS": "200"}).stdout
+    assert f"{' '.join(authors[:12])} … ({len(authors)}; all: --json)" in shown
+    assert f"{facts['metrics']['test_perplexity']:.6g}" in shown
 
 
 def test_the_table_has_a_row_for_each_figure(model_file: Path) -> None:
     result = CliRunner().invoke(app, ["info", str(model_file)], env={"COLUMNS": "200"})
     rows = [line.split() for line in result.stdout.splitlines()]
-    assert ["model.hidden_size", "16"] in rows
-    assert ["metrics.epoch", "0.0"] in rows
+    assert ["hidden_size", "16"] in rows[rows.index(["model"]) :]
+    assert ["epoch", "0"] in rows[rows.index(["metrics"]) :]
 
 
 def test_what_is_no_model_is_told(tmp_path: Path) -> None:

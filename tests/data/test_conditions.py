@@ -15,6 +15,7 @@ from poetgen.data.conditions import (
     drop_at_random,
     encode_conditions,
     known_authors,
+    known_forms,
     only,
     title_characters,
     unmet,
@@ -229,7 +230,15 @@ def test_what_one_poem_is_dropped_does_not_hang_on_what_the_others_have() -> Non
         (
             Conditions(author="石叟"),
             VOCAB,
-            ["the model does not know the author 石叟: left out"],
+            [
+                "the model does not know the author 石叟: left out; "
+                "poetgen info --json lists those it knows"
+            ],
+        ),
+        (
+            Conditions(author="老溪翁"),
+            VOCAB,
+            ["the model does not know the author 老溪翁: left out; did you mean 溪翁?"],
         ),
         (
             Conditions(title="山"),
@@ -282,6 +291,11 @@ def test_one_condition_is_either_told_to_the_model_or_unmet(
     conditions: Conditions, vocab: Vocabulary
 ) -> None:
     assert bool(encode_conditions(conditions, vocab)) is not bool(unmet(conditions, vocab))
+
+
+def test_known_forms_are_those_with_a_symbol() -> None:
+    assert known_forms(VOCAB) == ["五绝", "七绝", "五律", "七律"]
+    assert known_forms(BARE) == []
 
 
 def test_known_authors_are_named_in_their_order() -> None:
