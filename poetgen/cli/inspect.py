@@ -62,7 +62,7 @@ def inspect(
 
     A row per character. A page (--output gates.html) shows each unit and needs no network.
     """
-    from poetgen.model.locate import find_model
+    from poetgen.model.locate import find_model, model_name
     from poetgen.sampling.request import Settings, check_settings
 
     settings = check_settings(Settings(temperature))
@@ -73,11 +73,11 @@ def inspect(
 
     stored = load_model(choice.path)
     if gradients:
-        models = [(_name(choice.path), stored)]
+        models = [(model_name(choice.path), stored)]
         for name in against or []:
             path = find_model(name).path
             tell(f"against {path}")
-            models.append((_name(path), load_model(path)))
+            models.append((model_name(path), load_model(path)))
         _show_gradients(models, text, seed, settings, output)
         return
     assert text is not None
@@ -161,6 +161,7 @@ def _write_verse(stored: "StoredModel", verse: "Verse", inquiry: "Inquiry", outp
     from poetgen.inspection import plot
     from poetgen.inspection.page import verse_page
     from poetgen.inspection.verse import hold_each_gate, num_held, writing
+    from poetgen.model.locate import model_name
 
     if output.suffix.lower() != ".html":
         plot.save_figure(plot.verse_figure(verse), output)
@@ -168,7 +169,7 @@ def _write_verse(stored: "StoredModel", verse: "Verse", inquiry: "Inquiry", outp
         runs = hold_each_gate(stored, verse.text, inquiry)
         page = verse_page(
             verse,
-            model=_name(stored.path) if stored.path else "",
+            model=model_name(stored.path) if stored.path else "",
             cell=stored.model.cell,
             inquiry=inquiry,
             writing=writing(stored, inquiry),
@@ -176,13 +177,6 @@ def _write_verse(stored: "StoredModel", verse: "Verse", inquiry: "Inquiry", outp
         )
         write_text(output, page)
     tell(f"wrote {output}")
-
-
-def _name(model: Path) -> str:
-    """The run's name, or that of a file that stands alone."""
-    from poetgen.model.locate import BEST
-
-    return model.resolve().parent.name if model.name == BEST else model.stem
 
 
 def _show_gradients(

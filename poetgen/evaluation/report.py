@@ -22,7 +22,7 @@ from poetgen.evaluation.novelty import TrainingGrams, TrainingLines
 from poetgen.evaluation.real import ByForm, draw_real
 from poetgen.evaluation.sampled import Sampled, sample_by_form
 from poetgen.model.likelihood import Likelihood, score, total
-from poetgen.model.locate import SHIPPED
+from poetgen.model.locate import SHIPPED, model_name
 from poetgen.model.lstm import PoemLSTM
 from poetgen.model.store import StoredModel
 from poetgen.prosody.forms import FORMS, OTHER, form_of
@@ -308,7 +308,7 @@ def weights_fingerprint(model: PoemLSTM) -> str:
 
 
 def _short(stored: StoredModel) -> str:
-    return stored.path.name if stored.path else "model"
+    return model_name(stored.path) if stored.path else "model"
 
 
 def _likelihood_json(likelihood: Likelihood) -> dict[str, Any]:

@@ -52,6 +52,11 @@ def find_model(given: str | None = None) -> ModelChoice:
     return ModelChoice(_model_in(str(RUNS / newest)), "the newest run")
 
 
+def model_name(file: Path) -> str:
+    """The name of the run that a model file is the best of, or that of a file that stands alone."""
+    return file.resolve().parent.name if file.name == BEST else file.stem
+
+
 def latest_run() -> str | None:
     """The name in checkpoints/latest, or None where there is none."""
     latest = RUNS / LATEST

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from poetgen.errors import ModelFileError
-from poetgen.model.locate import SHIPPED, find_model
+from poetgen.model.locate import BEST, SHIPPED, find_model, model_name
 
 
 @pytest.fixture(autouse=True)
@@ -158,3 +158,19 @@ def test_run_is_found_by_name_though_a_folder_here_has_the_same_name() -> None:
 
 def test_name_too_long_for_a_file_is_an_error_like_any_other() -> None:
     assert failure("x" * 5000).why
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("checkpoints/spring/best.safetensors", "spring"),
+        ("spring/../autumn/best.safetensors", "autumn"),
+        ("elsewhere/mine.v2.safetensors", "mine.v2"),
+    ],
+)
+def test_model_is_called_by_its_run_or_else_by_its_file(file: str, name: str) -> None:
+    assert model_name(Path(file)) == name
+
+
+def test_best_model_of_the_folder_one_is_in_has_the_folders_name(tmp_path: Path) -> None:
+    assert model_name(Path(BEST)) == tmp_path.name
