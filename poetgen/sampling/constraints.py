@@ -16,8 +16,9 @@ from poetgen.data.vocab import EOS, Vocabulary
 from poetgen.errors import ConstraintError
 from poetgen.prosody.patterns import tone_of
 from poetgen.prosody.phonology import readings
+from poetgen.sampling.draft import ANY_TONE, Broken, Draft, Kind, Next
 from poetgen.sampling.request import Constraints, Request
-from poetgen.sampling.rules import ANY_TONE, Broken, Draft, Kind, Next, Rules, rhyming
+from poetgen.sampling.rules import Rules, rhyming
 
 
 class Masks:

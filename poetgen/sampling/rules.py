@@ -1,6 +1,6 @@
 """What may be written: form, rhyme, tones and acrostic, character by character.
 
-`Rules` are the constraints of a request over a vocabulary, a `Draft` is a poem as far as it is written.
+`Rules` are the constraints of a request over a vocabulary, a `Draft` a poem as far as it is written.
 `Rules.write` puts a character to a draft or says why it does not fit; `Rules.next` says what may come
 next, and looks ahead so that dead ends are rare: no rhyme group is opened that has too few characters
 in the vocabulary, and no line is begun that only a character of several tones could end.
@@ -10,7 +10,6 @@ Knows no model and no tensors.
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 from poetgen.data.poem import MARKS, STOPS
 from poetgen.data.vocab import Vocabulary
@@ -18,6 +17,7 @@ from poetgen.errors import ConstraintError, UsageError
 from poetgen.prosody.forms import FORMS, LEVEL
 from poetgen.prosody.patterns import EITHER, OBLIQUE, may_begin, next_tones, tone_of
 from poetgen.prosody.phonology import readings
+from poetgen.sampling.draft import ANY_CHARACTER, ANY_TONE, Broken, Draft, Kind, Next, Way
 from poetgen.sampling.request import Constraints
 
 PAUSES = "，？！"
@@ -29,63 +29,8 @@ SHORTEST_LINE, LONGEST_LINE = 3, 16
 ACROSTIC_LINE = 7
 """Characters of a line that an acrostic ends, where neither form nor prompt say how many."""
 
-ANY_TONE = LEVEL + OBLIQUE + EITHER
-
 _FREE_RHYMES = 4
 """Characters that a group must have to be opened where nothing says how many rhymes there will be."""
-
-
-class Way(NamedTuple):
-    """One way in which a poem as far as it is written can be meant."""
-
-    order: str
-    """A letter a line, as in `Form.orders`; empty where tones are free."""
-    groups: frozenset[str]
-    """The rhyme groups that are still open; empty where rhymes are free."""
-
-
-class Draft(NamedTuple):
-    """A poem as far as it is written, as its constraints see it."""
-
-    ways: tuple[Way, ...]
-    line: int = 0
-    """How many lines are finished."""
-    text: str = ""
-    """Of the line being written."""
-    tones: str = ""
-    """Of `text`, a letter of 平仄中 a character; empty where tones are free."""
-    rhymed: frozenset[str] = frozenset()
-    """The characters that have rhymed, and the last one of line 1."""
-    previous: int = 0
-    """Characters of the line before."""
-
-
-class Kind(NamedTuple):
-    """Characters of certain tones and rhymes."""
-
-    tones: str
-    """Letters of 平仄中; all three are any tone, even an unknown one."""
-    groups: frozenset[str] | None = None
-    """Rhyme groups of which one is to be theirs; None: any."""
-
-
-class Next(NamedTuple):
-    """What may come next: the end, a mark, or a character of one of the kinds."""
-
-    kinds: tuple[Kind, ...] = ()
-    only: str = ""
-    """The one character that it may be; empty: there is no such limit."""
-    but: frozenset[str] = frozenset()
-    """Characters that it may not be."""
-    marks: str = ""
-    end: bool = False
-
-
-ANY_CHARACTER = (Kind(ANY_TONE),)
-
-
-class Broken(Exception):
-    """A character does not fit; the argument says why, as what is said of the character."""
 
 
 class Rules:

@@ -15,9 +15,10 @@ from poetgen.data.poem import MARKS
 from poetgen.data.vocab import BOS, EOS, PAD, UNK, Vocabulary
 from poetgen.errors import ConstraintError
 from poetgen.sampling.constraints import Masks, begin
+from poetgen.sampling.draft import Draft
 from poetgen.sampling.particles import effective_size, pick, resample
 from poetgen.sampling.request import NO_CONSTRAINTS, Request
-from poetgen.sampling.rules import Draft, Rules
+from poetgen.sampling.rules import Rules
 
 MAX_TRIES = 8
 """How often a poem is begun, each time further along its random stream, before it is given up."""

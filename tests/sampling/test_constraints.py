@@ -17,9 +17,9 @@ from poetgen.prosody.forms import FORMS, form_of, scan
 from poetgen.prosody.phonology import readings
 from poetgen.sampling.constraints import check_prompt, masks_of, rules_for
 from poetgen.sampling.decode import Failed, Sample, generate, generate_steps
+from poetgen.sampling.draft import ANY_CHARACTER, Kind, Next
 from poetgen.sampling.prompt import NO_PROMPT, Prompt
 from poetgen.sampling.request import NO_CONSTRAINTS, Constraints, Request, Settings
-from poetgen.sampling.rules import ANY_CHARACTER, Kind, Next
 from poetgen.sampling.writing import Choice, Setback
 
 WRITTEN_FREELY = 60

@@ -7,9 +7,10 @@ import pytest
 from poetgen.data.vocab import Vocabulary
 from poetgen.errors import ConstraintError, UsageError
 from poetgen.sampling.constraints import check_prompt
+from poetgen.sampling.draft import Broken, Draft, Next
 from poetgen.sampling.prompt import Prompt
 from poetgen.sampling.request import Constraints, Request
-from poetgen.sampling.rules import Broken, Draft, Next, Rules, rhyming
+from poetgen.sampling.rules import Rules, rhyming
 
 HERON_TOWER = "白日依山尽，黄河入海流。欲穷千里目，更上一层楼。"
 QUIET_NIGHT = "床前明月光，疑是地上霜。举头望明月，低头思故乡。"
