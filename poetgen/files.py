@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -64,14 +65,18 @@ def growing_file(path: Path, tell: Callable[[str], None] = lambda _: None) -> It
     Raises:
         OutputError: it cannot be written.
     """
-    path = path.resolve()  # a link stays a link to the new content
-    is_device = path.exists() and not path.is_file()  # a pipe, /dev/null: written straight to
+    # os.path, not Path: it answers "no" to a name that is too long or out of reach.
+    # What a pipe's name in /dev/fd links to is no name of a file, so that is not resolved.
+    is_device = os.path.exists(path) and not os.path.isfile(path)  # noqa: PTH110, PTH113
+    if not is_device:
+        path = path.resolve()  # a link stays a link to the new content
     part = path if is_device else path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
+        if os.path.isdir(path):  # noqa: PTH112
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
-        stream = part.open("w", encoding="utf-8", newline="\n")
+        # Surrogates stand for the bytes of a name that is not in UTF-8.
+        stream = part.open("w", encoding="utf-8", errors="backslashreplace", newline="\n")
     except OSError as error:
         raise unwritable(path, error) from error
     try:
@@ -99,6 +104,31 @@ def growing_file(path: Path, tell: Callable[[str], None] = lambda _: None) -> It
         if isinstance(error, BrokenPipeError) or error.filename not in (None, str(part)):
             raise
         raise unwritable(path, error) from error
+
+
+def lock(descriptor: int) -> bool:
+    """Keep an open file or folder for this process until it is closed; False: another one has it.
+
+    A killed process holds nothing.  Where there are no such locks, everyone gets one.
+    """
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # some network file systems
+        return True
+    return True
+
+
+def remove_scraps(folder: Path) -> None:
+    """Remove what writers of whole files left half-written in `folder` when they were killed."""
+    for part in folder.glob(".*.part"):
+        with suppress(OSError):
+            part.unlink()
 
 
 def unwritable(path: Path, error: OSError) -> OutputError:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from poetgen.errors import OutputError
-from poetgen.files import growing_file, unwritable, write_text, write_whole
+from poetgen.files import (
+    growing_file,
+    lock,
+    remove_scraps,
+    unwritable,
+    write_text,
+    write_whole,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -209,3 +217,31 @@ def test_a_folder_without_leave_to_write_is_an_output_error(tmp_path: Path) -> N
     finally:
         tmp_path.chmod(0o700)
     check(caught.value, tmp_path / "a.txt")
+
+
+def test_a_pipe_is_written_straight_to_by_its_name_in_dev_fd() -> None:
+    if not Path("/dev/fd").is_dir():
+        pytest.skip("no /dev/fd there")
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as stream:
+        write_growing(Path(f"/dev/fd/{writing}"), "春眠")
+        os.close(writing)
+        assert stream.read() == "春眠".encode()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks there")
+def test_a_lock_is_one_opener_s_until_it_closes(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    with path.open() as first, path.open() as second:
+        assert lock(first.fileno())
+        assert not lock(second.fileno())
+        first.close()
+        assert lock(second.fileno())
+
+
+def test_scraps_go_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".model.123.part", "model", "poems.part", ".hidden"):
+        (tmp_path / name).touch()
+    remove_scraps(tmp_path)
+    assert names(tmp_path) == [".hidden", "model", "poems.part"]

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from poetgen.cli.boundary import tell
 from poetgen.data.split import Split
-from poetgen.errors import UsageError
+from poetgen.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
     from poetgen.evaluation.held_out import EvaluationSet
@@ -143,6 +143,11 @@ def _of_file(path: Path, plan: "Plan") -> "EvaluationSet":
     paths = corpus_paths()
     if (plan.samples or plan.baseline) and all(path.exists() for path in paths):
         return replace(on, train=load_corpus(paths).splits["train"])
+    if plan.baseline:
+        raise CorpusError(
+            f"--baseline is trained on the corpus, and there is none at {paths[0]}",
+            "Fetch it with `poetgen corpus fetch`, or leave --baseline out.",
+        )
     return on
 
 

@@ -31,7 +31,7 @@ def info(
     from rich.console import Console
     from rich.table import Column, Table
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     rows = list(_rows(facts))
     room = console.width - max(len(name) for name, _ in rows) - 2
     # Nothing is cut off: on a narrow terminal it goes on below.

@@ -181,7 +181,8 @@ def sample(
         Path | None,
         typer.Option(
             help="A file of prompts, one per line, or JSON objects with a prompt and any of the options "
-            "above but --num and --batch-size (top_k for --top-k); - is standard input.",
+            "above but --num and --batch-size (top_k for --top-k); - is standard input, "
+            "which cannot be read twice: such a job, broken off, begins anew.",
             rich_help_panel=_MANY,
         ),
     ] = None,
@@ -291,11 +292,13 @@ def _write(
     batch_size: int,
 ) -> None:
     from poetgen.cli.output import open_output, raise_if_failed, tell_cut_off, write_job
-    from poetgen.sampling.continued import can_continue
-    from poetgen.sampling.jobs import CHUNK_POEMS, Job, describe_job, open_lines
+    from poetgen.sampling.continued import can_continue, check_apart
+    from poetgen.sampling.jobs import Job, describe_job, open_lines
 
     description = None
     with nullcontext() if prompts is None else open_lines(prompts) as lines:
+        if prompts is not None and page.output is not None:
+            check_apart(prompts, page.output)
         if page.output is not None and can_continue(prompts, page.output):
             settings = {"num": num, "poetgen": poetgen.__version__, **page.settings}
             description = describe_job(prompts, choice.path, options, **settings)
@@ -313,7 +316,7 @@ def _write(
                 partial(model.request, seed=seed),
                 tell,
                 tell_warnings=prompts is not None and page.is_text,
-                chunk_poems=max(CHUNK_POEMS, batch_size),
+                batch_size=batch_size,
             )
             write_job(job, partial(model.generate, batch_size=batch_size), page, output)
     tell_cut_off(output.progress, page)

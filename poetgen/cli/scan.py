@@ -24,7 +24,7 @@ def scan(
         typer.Argument(
             metavar="TEXT|FILE|-",
             help="A poem; or a file of poems (JSON, JSONL, or text with a poem a line); "
-            "or - for a poem a line on standard input.",
+            "or - for a poem a line, or JSON lines, on standard input.",
         ),
     ],
 ) -> None:
@@ -55,10 +55,11 @@ def scan(
 def _poems(text: str) -> Iterator["Poem"]:
     from poetgen.data.clean import clean_text
     from poetgen.data.poem import Poem
-    from poetgen.data.read import RawRecord, read
+    from poetgen.data.read import RawRecord, read, read_lines
 
     if text == "-":
-        raw = [line for line in sys.stdin if line.strip()]
+        records = read_lines(sys.stdin.buffer.read(), "standard input")
+        raw = [record.text for record in records if isinstance(record, RawRecord)]
     elif os.path.isfile(text):  # noqa: PTH113 (Path.is_file raises where a name is too long)
         raw = [record.text for record in read(Path(text)) if isinstance(record, RawRecord)]
     elif _FILE_NAME.search(text):

@@ -109,14 +109,22 @@ def unmet(conditions: Conditions, vocab: Vocabulary) -> list[str]:
             if known
             else "the model was not trained with authors: the author is left out"
         )
-    title = title_characters(conditions.title)
     if conditions.title and TITLE not in vocab.ids:
         faults.append("the model was not trained with titles: the title is left out")
-    elif conditions.title and not title:
-        faults.append(f"the title {conditions.title} has no Han character in it: left out")
-    elif len(title) > MAX_TITLE:
-        faults.append(f"the title is long: the model is given its beginning, {title[:MAX_TITLE]}")
+    elif conditions.title:
+        faults += _unmet_of_title(conditions.title, vocab)
     return faults
+
+
+def _unmet_of_title(title: str, vocab: Vocabulary) -> Iterator[str]:
+    characters = title_characters(title)
+    given = characters[:MAX_TITLE]
+    if not characters:
+        yield f"the title {title} has no Han character in it: left out"
+    if given != characters:
+        yield f"the title is long: the model is given its beginning, {given}"
+    if unknown := "".join(c for c in given if c not in vocab.ids):
+        yield f"the model does not know {unknown} of the title: read as unknown"
 
 
 def known_authors(vocab: Vocabulary) -> list[str]:

@@ -73,7 +73,8 @@ def load_corpus(paths: Sequence[Path], extra: Sequence[Path] = ()) -> Corpus:
         raise CorpusError(
             f"no poem is left of the {cleaning.read} records in {places}"
             + (f" ({dropped})" if dropped else ""),
-            "A poem needs two lines and eight Han characters; give a poem per line, or JSON records.",
+            "A poem needs two lines, parted by marks or spaces, and eight Han characters; "
+            "give a poem per line, or JSON records.",
         )
     splits = split_poems(poems)
     if not extra:

@@ -62,3 +62,9 @@ class LineSet:
         first, second = (int.from_bytes(half, "big") for half in (digest[:8], digest[8:]))
         size = len(self.bits) * 8
         return ((first + number * second) % size for number in range(self.num_hashes))
+
+
+def mostly_in(lines: Sequence[str], sets: Sequence[LineSet]) -> bool:
+    """Whether more than half of a poem's lines stand in `sets`: false alarms hardly come in pairs."""
+    known = sum(any(line in one for one in sets) for line in lines)
+    return 2 * known > len(lines)

@@ -7,13 +7,15 @@ be read at all is an error that names it.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from poetgen.errors import CorpusError
 
 SUFFIXES = (".json", ".jsonl", ".txt")
+_MARK = re.compile("[，。！？、；：,.!?;:]")
+_TITLED = re.compile(f"([^{_MARK.pattern[1:-1]}]{{1,30}})[:：](.+)")
 _FIX_FILE = "Mend or remove the file; `poetgen corpus fetch` brings damaged corpus files anew."
 
 
@@ -52,13 +54,15 @@ def corpus_files(path: Path) -> list[Path]:
     """The files that `read` takes from `path`, numbers in names counted as numbers."""
     try:
         if not path.exists():
+            collection = " --collection song" if path.name == "song" else ""
             raise CorpusError(
                 f"there is no corpus at {path}",
-                "Fetch it with `poetgen corpus fetch`, or name a file or folder with --corpus.",
+                f"Fetch it with `poetgen corpus fetch{collection}`, or name a file or folder of poems.",
             )
         if not path.is_dir():
             return [path]
-        inside = [file for file in path.iterdir() if file.is_file()]
+        # Hidden files are a system's own: macOS puts a ._a.json beside an a.json.
+        inside = [f for f in path.iterdir() if f.is_file() and not f.name.startswith(".")]
     except OSError as error:
         raise CorpusError(f"{path} cannot be read: {error.strerror}", _FIX_FILE) from error
     for suffix in SUFFIXES:
@@ -71,6 +75,17 @@ def corpus_files(path: Path) -> list[Path]:
     )
 
 
+def read_lines(content: bytes, name: str) -> Iterator[RawRecord | BrokenRecord]:
+    """The records of JSON lines if the first line is one, else of a poem a line; `name` is told in errors.
+
+    Raises:
+        CorpusError: bytes that are not UTF-8.
+    """
+    text = _decoded(content, name)
+    is_json = text.lstrip().startswith("{")
+    yield from _read_jsonl(name, text) if is_json else _read_text(name, text)
+
+
 def _natural_order(file: Path) -> tuple[list[tuple[int, str]], str]:
     parts = re.split(r"([0-9]+)", file.name)
     numbers = [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
@@ -79,26 +94,35 @@ def _natural_order(file: Path) -> tuple[list[tuple[int, str]], str]:
 
 def _read_file(file: Path) -> Iterator[RawRecord | BrokenRecord]:
     try:
-        text = file.read_bytes().decode("utf-8-sig")
+        content = file.read_bytes()
     except OSError as error:
         raise CorpusError(f"{file} cannot be read: {error.strerror}", _FIX_FILE) from error
-    except UnicodeDecodeError as error:
-        raise CorpusError(
-            f"{file} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}",
-            "Save the file as UTF-8 (from GB18030: `iconv -f GB18030 -t UTF-8`) and try again.",
-        ) from error
+    text = _decoded(content, str(file))
     if file.suffix.lower() == ".json":
         yield from _read_json(file, text)
     elif file.suffix.lower() == ".jsonl":
-        yield from _read_jsonl(file, text)
+        yield from _read_jsonl(file.name, text)
     else:
-        yield from _read_text(file, text)
+        yield from _read_text(file.name, text)
+
+
+def _decoded(content: bytes, name: str) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CorpusError(
+            f"{name} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}",
+            "Save it as UTF-8 (from GB18030: `iconv -f GB18030 -t UTF-8`) and try again.",
+        ) from error
 
 
 def _read_json(file: Path, text: str) -> Iterator[RawRecord | BrokenRecord]:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
+        if text.lstrip().startswith("{") and str(error).startswith("Extra data"):
+            yield from _read_jsonl(file.name, text)  # by another name
+            return
         raise CorpusError(f"{file} is not whole JSON: {error}", _FIX_FILE) from error
     if isinstance(content, dict):
         content = [content]
@@ -111,29 +135,37 @@ def _read_json(file: Path, text: str) -> Iterator[RawRecord | BrokenRecord]:
         yield _record(item, f"{file.name}: record {index}")
 
 
-def _read_jsonl(file: Path, text: str) -> Iterator[RawRecord | BrokenRecord]:
+def _read_jsonl(name: str, text: str) -> Iterator[RawRecord | BrokenRecord]:
     # Not splitlines: JSON strings may hold U+2028 and other line separators as they are.
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        place = f"{file.name}: line {number}"
+        place = f"{name}: line {number}"
         try:
             yield _record(json.loads(line), place)
         except (ValueError, RecursionError) as error:
             yield BrokenRecord(place, f"not JSON: {error}")
 
 
-def _read_text(file: Path, text: str) -> Iterator[RawRecord | BrokenRecord]:
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.strip() and not line.startswith("#"):
-            yield RawRecord(line.strip(), "", "", f"{file.name}: line {number}")
+def _read_text(name: str, text: str) -> Iterator[RawRecord | BrokenRecord]:
+    lines = [
+        (number, line.strip())
+        for number, line in enumerate(text.splitlines(), start=1)
+        if line.strip() and not line.startswith("#")
+    ]
+    # 春望：国破山河在，… is a layout in common use; in a verse here and there a colon is a mark.
+    is_titled = 2 * sum(_TITLED.match(line) is not None for _, line in lines) > len(lines)
+    for number, line in lines:
+        titled = _TITLED.match(line) if is_titled else None
+        title, poem = titled.groups() if titled else ("", line)
+        yield RawRecord(_verse([poem]), title, "", f"{name}: line {number}")
 
 
 def _record(item: object, place: str) -> RawRecord | BrokenRecord:
     """A record of the upstream layout, or one of `poetgen sample --format jsonl` (key "poem")."""
     if not isinstance(item, dict):
         return BrokenRecord(place, f"expected an object, found {type(item).__name__}")
-    title, author = item.get("title", ""), item.get("author", "")
+    title, author = ("" if item.get(key) is None else item[key] for key in ("title", "author"))
     if not isinstance(title, str) or not isinstance(author, str):
         return BrokenRecord(place, "title and author must be strings")
     for key in ("paragraphs", "poem", "text"):
@@ -143,7 +175,16 @@ def _record(item: object, place: str) -> RawRecord | BrokenRecord:
     else:
         return BrokenRecord(place, 'no "paragraphs" (nor "poem" nor "text")')
     if isinstance(body, str):
-        return RawRecord(body, title, author, place)
+        return RawRecord(_verse([body]), title, author, place)
     if isinstance(body, list) and all(isinstance(line, str) for line in body):
-        return RawRecord("".join(body), title, author, place)
+        return RawRecord(_verse(body), title, author, place)
     return BrokenRecord(place, f'"{key}" must be a string or a list of strings')
+
+
+def _verse(parts: Sequence[str]) -> str:
+    """The text of a poem; where no mark parts its lines, the layout does: then ，and 。 in turn."""
+    text = "".join(parts)
+    lines = [line for part in parts for line in part.split()]
+    if len(lines) < 2 or _MARK.search(text):
+        return text
+    return "".join(line + "，。"[number % 2] for number, line in enumerate(lines))

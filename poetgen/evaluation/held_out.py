@@ -10,6 +10,7 @@ from pathlib import Path
 
 from poetgen.data.clean import CleaningReport, clean
 from poetgen.data.corpus import Corpus
+from poetgen.data.lines import mostly_in
 from poetgen.data.poem import Poem
 from poetgen.data.read import read
 from poetgen.data.split import Split
@@ -75,7 +76,8 @@ def beside(on: EvaluationSet, models: Sequence[StoredModel]) -> EvaluationSet:
     """`on` as fair ground for `models`, with remarks on those that were trained on another corpus.
 
     Of a corpus that a model was not trained on, poems that share a line with its training text are
-    left out, for all models.  Of a file they are counted and kept: someone chose them.
+    left out, for all models.  Of a file they are counted and kept: someone chose them; and so are those
+    of its own corpus that the model which it was begun from knew.
 
     Raises:
         CorpusError: no poem is left.
@@ -89,7 +91,13 @@ def beside(on: EvaluationSet, models: Sequence[StoredModel]) -> EvaluationSet:
                 remarks.append(
                     f"{shared:,} of these poems share a line with the training text of {stored.path}"
                 )
-        elif stored.corpus != on.corpus:
+        elif stored.corpus == on.corpus:
+            if num_known := sum(mostly_in(poem.lines, stored.lines) for poem in on.poems):
+                remarks.append(
+                    f"{num_known:,} of these poems stand in what {stored.path}, or the model it was "
+                    "begun from, was trained on: its figures flatter it"
+                )
+        else:
             strangers.append(stored)
             remarks.append(
                 f"{stored.path} was trained on another corpus ({stored.corpus}, not {on.corpus}): "
@@ -132,4 +140,9 @@ def _checked(poems: EvaluationSet) -> EvaluationSet:
 
 def _checked_if_any(on: EvaluationSet) -> EvaluationSet:
     """`on`, unless all of its poems were left out."""
-    return _checked(on) if on.left_out else on
+    if on.left_out and not on.poems:
+        raise CorpusError(
+            f"all {on.left_out:,} poems of {on.source} share a line with the training text of a model",
+            "Name another --split or --corpus; or score them all the same, as a file of --poems.",
+        )
+    return on

@@ -60,7 +60,8 @@ def jackknife(
     Of g blocks each is left out in turn; with θⱼ the figure without block j and θ̄ their mean, the
     standard error is √((g − 1)/g · Σ (θⱼ − θ̄)²) (Efron & Tibshirani 1993, chapter 11), and the
     interval value ± t · error, t of g − 1 degrees of freedom.  Every g-th item is of one block, so
-    items in some order spread evenly over the blocks.
+    items in some order spread evenly over the blocks.  A figure of 0 that no block changes has the upper
+    end of `bootstrap_mean`.
     """
     num_blocks = min(num_blocks, len(items))
     value = statistic(items)
@@ -68,6 +69,8 @@ def jackknife(
         statistic([item for i, item in enumerate(items) if i % num_blocks != block])
         for block in range(num_blocks)
     ]
+    if not any((value, *without)):
+        return Estimate(0.0, 0.0, 1 - _TAIL ** (1 / len(items)))
     mean = math.fsum(without) / num_blocks
     spread = math.fsum((one - mean) ** 2 for one in without)
     error = math.sqrt((num_blocks - 1) / num_blocks * spread)

@@ -103,13 +103,19 @@ def heading(report: Mapping[str, Any]) -> list[str]:
 
 def legend(report: Mapping[str, Any]) -> list[str]:
     """What the figures mean, what is missing, and how much chance alone would mark."""
-    lines = ["In per cent, with 95% intervals; Δ: distance to as many real poems."]
+    lines = [
+        "In per cent: the figure, its 95% interval, and its distance to as many real poems.",
+        "Training lines are known by a filter, which takes one stranger in a thousand for one; copies and "
+        "n-grams are those of the corpus' training split alone.",
+    ]
     if (human := report["human"]) is not None:
         second = human["second_sample"]
-        lines.append(
-            "*: the intervals do not touch. Of a second sample of real poems "
-            f"{second['marked']} of {second['lines']} lines are marked."
+        of_second = (
+            f" Of a second sample of real poems {second['marked']} of {second['lines']} lines are marked."
+            if second["lines"]
+            else ""
         )
+        lines.append(f"*: the intervals do not touch.{of_second}")
     for lot in lots(report):
         column = lot.column
         marked = f"{column['marked']} of {column['lines']} lines marked" if column["lines"] else ""

@@ -46,10 +46,12 @@ def find_model(given: str | None = None) -> ModelChoice:
     newest = latest_run()
     if newest is None:
         return ModelChoice(SHIPPED, "the one that ships")
-    if not os.path.exists(RUNS / newest):  # noqa: PTH110 (see _model_in)
-        names_it = f"the run {newest} that {RUNS / LATEST} names is gone"
-        return ModelChoice(SHIPPED, f"the one that ships: {names_it}")
-    return ModelChoice(_model_in(str(RUNS / newest)), "the newest run")
+    folder = RUNS / newest
+    if os.path.isfile(folder / BEST):  # noqa: PTH113 (see _model_in)
+        return ModelChoice(folder / BEST, "the newest run")
+    is_begun = os.path.isdir(folder)  # noqa: PTH112
+    state = "has finished no epoch yet" if is_begun else "is gone"
+    return ModelChoice(SHIPPED, f"the one that ships: {newest}, the newest run, {state}")
 
 
 def model_name(file: Path) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from poetgen.errors import UsageError
-from poetgen.files import unwritable, write_text
+from poetgen.files import lock, unwritable, write_text
 from poetgen.sampling.request import new_seed
 
 
@@ -54,7 +54,7 @@ class ContinuedFile:
     def write(self, text: str) -> None:
         """Add text; a kill before the next `note` undoes it."""
         try:
-            self._stream.write(text.encode())
+            self._stream.write(text.encode(errors="backslashreplace"))  # of a path not in UTF-8
         except OSError as error:
             raise unwritable(self.path, error) from error
 
@@ -67,15 +67,18 @@ class ContinuedFile:
             raise unwritable(self.path, error) from error
         self.progress = replace(progress, num_bytes=self._stream.tell())
         note = {"job": self._job, "progress": asdict(self.progress)}
-        write_text(_note(self.path), json.dumps(note, ensure_ascii=False, indent=1) + "\n")
+        write_text(_note(self.path), json.dumps(note, indent=1) + "\n")
 
     def finish(self) -> None:
         """Move the text to its place."""
         self.note(replace(self.progress, is_finished=True))
         try:
-            self._stream.close()
+            if sys.platform == "win32":  # which moves no open file, and has no lock
+                self._stream.close()
+            # Before it is closed: with the stream goes the lock.
             _text(self.path).replace(self.path)
             _note(self.path).unlink()
+            self._stream.close()
         except OSError as error:
             raise unwritable(self.path, error) from error
 
@@ -97,6 +100,10 @@ def continued_file(
     stream = _open(path)
     try:
         _lock(stream, path)
+        if not _is_at(stream, _text(path)):  # whoever had it has finished meanwhile
+            stream.close()
+            stream = _open(path)
+            _lock(stream, path)
         file = ContinuedFile(path, job, _resumed(path, job, seed, stream, tell), stream)
         try:
             if not file.progress.next_index:
@@ -116,8 +123,17 @@ def continued_file(
 
 def can_continue(prompts: Path | None, output: Path) -> bool:
     """Whether a job from `prompts` to `output` can go on: what passes through a pipe is gone."""
-    is_repeatable = prompts is None or prompts.is_file()
-    return is_repeatable and (output.is_file() or not output.exists())
+    # os.path, not Path: it answers "no" to a name that is too long or out of reach.
+    is_repeatable = prompts is None or os.path.isfile(prompts)  # noqa: PTH113
+    return is_repeatable and (os.path.isfile(output) or not os.path.exists(output))  # noqa: PTH110, PTH113
+
+
+def check_apart(prompts: Path, output: Path) -> None:
+    """Raise the UsageError of poems that would replace their own prompts."""
+    if os.path.isfile(output) and os.path.isfile(prompts) and output.samefile(prompts):  # noqa: PTH113
+        raise UsageError(
+            f"the poems of {prompts} would replace their own prompts", "Name another --output."
+        )
 
 
 def _text(path: Path) -> Path:
@@ -138,20 +154,19 @@ def _open(path: Path) -> BinaryIO:
         raise unwritable(path, error) from error
 
 
+def _is_at(stream: BinaryIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), path.stat())
+    except OSError:
+        return False
+
+
 def _lock(stream: BinaryIO, path: Path) -> None:
     """Keep a second process from writing into the same text; a killed one holds nothing."""
-    if sys.platform == "win32":
-        return
-    import fcntl
-
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    if not lock(stream.fileno()):
         raise UsageError(
             f"another process is writing {path}", "Wait for it, or name another --output."
-        ) from error
-    except OSError:  # a file system without locks
-        return
+        )
 
 
 def _resumed(
@@ -168,7 +183,7 @@ def _resumed(
         old_job, progress = noted
         # A kill right after the text was moved to its place leaves the note alone.
         was_moved = progress.is_finished and length < progress.num_bytes
-        if not was_moved:
+        if not was_moved and progress.next_index:  # else there is nothing yet to go on from
             asked = {**job, "seed": progress.seed if seed is None else seed}
             _check_same(old_job | {"seed": progress.seed}, asked, path)
             if length >= progress.num_bytes:

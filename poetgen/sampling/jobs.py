@@ -17,20 +17,18 @@ from poetgen.errors import PoetgenError, UsageError
 from poetgen.sampling.options import Options
 from poetgen.sampling.request import Request
 
-CHUNK_POEMS = 256
-"""Poems that a job makes and puts on the disk together, unless a batch holds more.
-
-A job that goes on does so at the beginning of a chunk, so its batches are those of a job that was
-never broken off, and its poems the same to the last bit.
-"""
-
 _AS_ASKED = b"{}"
 """A line that sets nothing: a poem by the options alone."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """The requests of some indices in a row, less those of lines that failed."""
+    """The requests of some indices in a row, less those of lines that failed.
+
+    Their poems are made and put on the disk together.  A job that goes on does so at the beginning of
+    a chunk, so its batches are those of a job that was never broken off, and its poems the same to the
+    last bit.
+    """
 
     requests: list[Request]
     next_index: int
@@ -57,12 +55,20 @@ class Job:
     tell: Callable[[str], None]
     tell_warnings: bool = False
     """Whether to tell what a request's warnings are; a JSON line carries them itself."""
-    chunk_poems: int = CHUNK_POEMS
+    batch_size: int = 64
+    """Rows that the model reads side by side."""
+
+    @property
+    def chunk_poems(self) -> int:
+        """The poems of a chunk: of a batch, unless lines ask for more rows or fewer."""
+        settings = self.options.settings
+        return max(1, self.batch_size // (settings.particles * settings.best_of))
 
     def chunks(self, start: int = 0) -> Iterator[Chunk]:
         """The requests from index `start` on, where a chunk begins."""
         requests: list[Request] = []
         failed_lines = behind = 0
+        chunk_poems = self.chunk_poems
         for number, line in enumerate([_AS_ASKED] if self.lines is None else self.lines):
             first, behind = number * self.num, (number + 1) * self.num
             if behind <= start:
@@ -80,7 +86,7 @@ class Job:
             for index in range(max(first, start), behind):
                 if request is not None:
                     requests.append(replace(request, index=index))
-                if (index + 1) % self.chunk_poems == 0:
+                if (index + 1) % chunk_poems == 0:
                     yield Chunk(requests, index + 1, failed_lines)
                     requests, failed_lines = [], 0
         if requests or failed_lines:

@@ -203,7 +203,7 @@ def fit(
                     guard.check()
                     if time.monotonic() - saved_at > config.train.save_every:
                         save()
-                with guard.at_once(), averaged():
+                with averaged(), guard.at_once():  # so that no signal comes between two weights
                     result = total(score(trainer.model, valid, vocab))
                 train_nats = progress.train_nats_per_token
                 if progress.finish_epoch(result.nats_per_token):

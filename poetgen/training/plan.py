@@ -14,7 +14,7 @@ from poetgen.data.corpus import (
     load_corpus,
 )
 from poetgen.data.fetch import DEFAULT_COLLECTION, fetch, load_manifest, missing_files
-from poetgen.data.read import SUFFIXES
+from poetgen.data.read import SUFFIXES, corpus_files
 from poetgen.errors import UsageError
 from poetgen.model.locate import find_model
 from poetgen.training.run_folder import RunFolder, default_name, new_run, old_run
@@ -67,17 +67,22 @@ def plan_run(
         if init:
             train = config.train.model_copy(update={"init": init})
             config = config.model_copy(update={"train": train})
-        if config.train.init:
-            find_model(config.train.init)  # before anything is fetched and read
+        if config.train.init:  # before anything is fetched and read
+            tell(f"starting from {find_model(config.train.init).path}")
         folder = new_run(default_name(source) if run is None else run, fresh=fresh)
     paths = corpus_paths(list(corpus) or [Path(place) for place in config.data.corpus])
-    config = _with_corpus(config, paths, tell if resume else lambda _: None)
+    extra = [corpus_paths([Path(place)])[0] for place in config.data.extra]
+    config = _with_corpus(config, paths, extra, tell if resume else lambda _: None)
+    for path in extra:
+        corpus_files(path)  # so that a missing one is told before anything is fetched and read
     if paths == [DEFAULT_FOLDER] and _fetch_is_due(DEFAULT_FOLDER):
         tell(f"The corpus is not (wholly) in {DEFAULT_FOLDER} yet: fetching the Tang poems, 25 MB.")
         fetch(DEFAULT_COLLECTION, DEFAULT_FOLDER)
-    loaded = load_corpus(paths, [Path(place) for place in config.data.extra])
+    loaded = load_corpus(paths, extra)
     sizes = ", ".join(f"{len(side):,} {split}" for split, side in loaded.splits.items())
     tell(f"corpus {', '.join(map(str, paths))}: {loaded.cleaning.kept:,} poems ({sizes})")
+    if num_dropped := loaded.cleaning.dropped.total():
+        tell(f"{num_dropped:,} records were dropped; `poetgen corpus report` counts why")
     if loaded.extra:
         near = loaded.extra_cleaning.dropped["near_held_out"]
         tell(f"and {len(loaded.extra):,} more to train on ({near:,} near held-out ones left out)")
@@ -86,13 +91,17 @@ def plan_run(
     return RunPlan(config, loaded, folder)
 
 
-def _with_corpus(config: Config, paths: Sequence[Path], tell: Callable[[str], None]) -> Config:
+def _with_corpus(
+    config: Config, paths: Sequence[Path], extra: Sequence[Path], tell: Callable[[str], None]
+) -> Config:
     """`config` with the places of its corpus as a later command finds them from any folder."""
-    places = [STARTER if path == STARTER_FILE else str(path.absolute()) for path in paths]
+    places, more = (
+        [STARTER if path == STARTER_FILE else str(path.absolute()) for path in some]
+        for some in (paths, extra)
+    )
     if places != config.data.corpus:
         tell(f"data.corpus: {config.data.corpus} → {places} (the command line wins)")
-    extra = [str(Path(place).absolute()) for place in config.data.extra]
-    data = config.data.model_copy(update={"corpus": places, "extra": extra})
+    data = config.data.model_copy(update={"corpus": places, "extra": more})
     return config.model_copy(update={"data": data})
 
 

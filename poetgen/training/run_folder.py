@@ -1,14 +1,17 @@
 """The run folder `checkpoints/<run>/`: what lies in it, and which run is the newest."""
 
+import os
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from poetgen.config import Config
 from poetgen.errors import UsageError
-from poetgen.files import unwritable, write_text
+from poetgen.files import lock, remove_scraps, unwritable, write_text
 from poetgen.model.locate import BEST, CONFIG, LATEST, RUNS, latest_run
 
 
@@ -88,10 +91,13 @@ def begin(folder: RunFolder, config: Config, *, resume: bool, fresh: bool = Fals
     With `fresh` what an older run left there goes: only now, when all else is known to be in order.
 
     Raises:
-        UsageError: another process has begun a run of that name meanwhile.
+        UsageError: another process is training it, or has begun a run of that name meanwhile.
         OutputError: it cannot be written.
     """
     try:
+        if folder.path.is_dir():
+            with held(folder):
+                remove_scraps(folder.path)
         if fresh and folder.path.exists():
             shutil.rmtree(folder.path)  # fails on a plain file or a link
         folder.path.mkdir(parents=True, exist_ok=resume)
@@ -101,6 +107,28 @@ def begin(folder: RunFolder, config: Config, *, resume: bool, fresh: bool = Fals
         raise unwritable(folder.path, error) from error
     write_text(folder.config, config.to_yaml())
     write_text(RUNS / LATEST, folder.name + "\n")
+
+
+@contextmanager
+def held(folder: RunFolder) -> Iterator[None]:
+    """Keep other processes from training the run meanwhile.
+
+    Raises:
+        UsageError: one does.
+    """
+    if sys.platform == "win32":  # which opens no folders
+        yield
+        return
+    descriptor = os.open(folder.path, os.O_RDONLY)
+    try:
+        if not lock(descriptor):
+            raise UsageError(
+                f"another process is training the run {folder.name}",
+                "Wait for it or stop it, or choose another --run.",
+            )
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _exists(folder: RunFolder) -> UsageError:

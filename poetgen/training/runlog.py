@@ -4,6 +4,7 @@ import json
 import math
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
@@ -58,7 +59,8 @@ class RunLog:
         traceback: TracebackType | None,
     ) -> None:
         self._bar.close()
-        self._file.close()
+        with suppress(OSError):  # closing flushes once more, and the first failure says it all
+            self._file.close()
 
     def step(self, report: "StepReport") -> None:
         """Move the bar; every tenth step, write a line."""

@@ -30,6 +30,8 @@ class Start:
     vocab: Vocabulary
     lines: tuple[LineSet, ...]
     """Of all the text that the model will have been trained on."""
+    lines_before: tuple[LineSet, ...] = ()
+    """Of the text that it has been trained on already, by another run."""
 
 
 def starting_point(config: Config, poems: Sequence[Poem], resumed: TrainingState | None) -> Start:
@@ -61,7 +63,8 @@ def starting_point(config: Config, poems: Sequence[Poem], resumed: TrainingState
     model = new_model(config, vocab)
     take_over(model, origin)
     new = LineSet.of(poems, known=origin.lines)
-    return Start(config, model, vocab, (*origin.lines, new) if new.num_lines else origin.lines)
+    lines = (*origin.lines, new) if new.num_lines else origin.lines
+    return Start(config, model, vocab, lines, origin.lines)
 
 
 @torch.no_grad()

@@ -175,6 +175,14 @@ def test_the_baseline_stands_below_the_model() -> None:
     assert result.stdout.count("Kneser–Ney, order") == 4
 
 
+def test_a_baseline_without_its_training_text_exits_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("POETGEN_CORPUS", raising=False)
+    Path("poems.txt").write_text(f"{VERSE}\n", encoding="utf-8")
+    result = evaluate("--poems", "poems.txt", "--baseline")
+    assert is_refused(result, 1)
+    assert "--baseline is trained on the corpus" in result.stderr
+
+
 def test_without_any_corpus_poems_are_measured_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("config.yaml").unlink()
     # Untrained, the model writes in no form unless it is made to.

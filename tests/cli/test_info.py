@@ -48,3 +48,11 @@ def test_what_is_no_model_is_told(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["info", str(path)])
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.count("\n") == 2
+
+
+def test_brackets_in_a_path_are_no_markup(tmp_path: Path, model_file: Path) -> None:
+    path = tmp_path / "[v1]" / "m[bold].safetensors"
+    path.parent.mkdir()
+    path.write_bytes(model_file.read_bytes())
+    result = CliRunner().invoke(app, ["info", str(path)], env={"COLUMNS": "300"})
+    assert str(path) in result.stdout

@@ -700,7 +700,7 @@ def test_a_signal_ends_it_with_the_shells_code(number: int, code: int) -> None:
 def test_ctrl_c_leaves_the_old_output_and_keeps_what_was_written() -> None:
     Path("poems.txt").write_text("old")
     with endless("--output", "poems.txt") as process:
-        wait_for_text(process, Path("poems.txt.job.json"), '"num_poems": 256')
+        wait_for_text(process, Path("poems.txt.job.json"), '"num_poems": 64')
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == 130, stderr.decode()
@@ -712,7 +712,7 @@ def test_ctrl_c_leaves_the_old_output_and_keeps_what_was_written() -> None:
 def test_a_killed_call_goes_on_with_the_same_command_without_a_seed() -> None:
     call = ("山", "--num", "1500", "--output", "poems.txt")
     with subprocess.Popen([sys.executable, "-m", "poetgen", "sample", *call]) as process:
-        wait_for_text(process, Path("poems.txt.job.json"), '"num_poems": 256')
+        wait_for_text(process, Path("poems.txt.job.json"), '"num_poems": 64')
         process.kill()
     assert not Path("poems.txt").exists()
     result = sample(*call)

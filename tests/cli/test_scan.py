@@ -1,5 +1,6 @@
 """`poetgen scan`."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,19 @@ def test_a_file_that_is_not_there_is_told(name: str) -> None:
     result = CliRunner().invoke(app, ["scan", name])
     assert is_refused(result, 2)
     assert result.stderr.startswith(f"poetgen: there is no file {name}\n")
+
+
+def test_json_lines_on_standard_input_are_poems() -> None:
+    lines = "".join(
+        json.dumps({"poem": text, "form": "五绝"}) + "\n" for text in (QUATRAIN, OLD_STYLE)
+    )
+    result = CliRunner().invoke(app, ["scan", "-"], input=lines)
+    as_text = CliRunner().invoke(app, ["scan", "-"], input=f"{QUATRAIN}\n{OLD_STYLE}\n")
+    assert result.stdout == as_text.stdout
+    assert result.stdout.count("order ") == 2
+
+
+def test_standard_input_that_is_not_utf8_exits_1() -> None:
+    result = CliRunner().invoke(app, ["scan", "-"], input=QUATRAIN.encode("gb18030"))
+    assert is_refused(result, 1)
+    assert "standard input is not UTF-8" in result.stderr

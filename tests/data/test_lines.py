@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from poetgen.data.lines import FALSE_POSITIVE_RATE, LineSet
+from poetgen.data.lines import FALSE_POSITIVE_RATE, LineSet, mostly_in
 from poetgen.data.poem import Poem
 
 HANZI = "山水云月风花雪夜春秋江河日星林石松竹梅兰"
@@ -65,3 +65,12 @@ def test_an_empty_set_holds_nothing() -> None:
     assert empty.num_lines == 0
     assert "山水云月风" not in empty
     assert empty.bits.dtype == np.uint8
+
+
+def test_a_poem_is_mostly_in_a_text_that_has_more_than_half_of_its_lines() -> None:
+    lines = lines_of(0, 8)
+    sets = [LineSet.of([poem(*lines[:2])]), LineSet.of([poem(lines[2])])]
+    assert mostly_in(lines[:4], sets)
+    assert not mostly_in([lines[0], lines[1], *lines[4:6]], sets)
+    assert not mostly_in(lines[4:8], sets)
+    assert not mostly_in(lines[:4], [])

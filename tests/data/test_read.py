@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from poetgen.data.corpus import load_corpus
-from poetgen.data.read import BrokenRecord, RawRecord, corpus_files, read
+from poetgen.data.read import BrokenRecord, RawRecord, corpus_files, read, read_lines
 from poetgen.errors import CorpusError
 
 BOM = b"\xef\xbb\xbf"
@@ -90,7 +90,7 @@ def test_a_body_is_a_string_or_a_list_under_one_of_three_keys(
         ({"paragraphs": [COUPLET, 3]}, "paragraphs"),
         ({"poem": {"a": 1}}, "poem"),
         ({"title": 3, "paragraphs": [COUPLET]}, "title"),
-        ({"author": None, "paragraphs": [COUPLET]}, "author"),
+        ({"author": 7, "paragraphs": [COUPLET]}, "author"),
     ],
 )
 @pytest.mark.parametrize("layout", ["json", "jsonl"])
@@ -236,3 +236,70 @@ def test_a_folder_yields_the_records_of_all_its_files_in_order(tmp_path: Path) -
         write(tmp_path / f"{number}.json", [{"text": f"{number}a"}, {"text": f"{number}b"}])
     places = [record.place for record in read(tmp_path)]
     assert places == [f"{n}.json: record {i}" for n in (1, 9, 10) for i in (0, 1)]
+
+
+def test_titles_before_a_colon_are_titles_where_most_lines_have_one(tmp_path: Path) -> None:
+    lines = ["夜坐：山风吹竹径，溪月照柴门。", "秋晚:霜叶随溪下，寒鸦绕树啼。", COUPLET]
+    records = read(write(tmp_path / "a.txt", "\n".join(lines)))
+    found = [(r.title, r.text) for r in records if isinstance(r, RawRecord)]
+    assert found == [("夜坐", COUPLET), ("秋晚", "霜叶随溪下，寒鸦绕树啼。"), ("", COUPLET)]
+
+
+def test_a_colon_here_and_there_is_a_mark_of_the_verse(tmp_path: Path) -> None:
+    lines = ["问君：山风吹竹径，溪月照柴门。", COUPLET]
+    texts = [
+        r.text
+        for r in read(write(tmp_path / "a.txt", "\n".join(lines)))
+        if isinstance(r, RawRecord)
+    ]
+    assert texts == lines
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.json", [{"paragraphs": ["山风吹竹径", "溪月照柴门"]}]),
+        ("a.json", [{"text": "山风吹竹径\n溪月照柴门\n"}]),
+        ("a.txt", "山风吹竹径 溪月照柴门"),
+        ("a.txt", "山风吹竹径\u3000溪月照柴门"),
+    ],
+)
+def test_lines_that_the_layout_alone_parts_are_given_marks(
+    tmp_path: Path, name: str, content: object
+) -> None:
+    (record,) = read(write(tmp_path / name, content))
+    assert isinstance(record, RawRecord)
+    assert record.text == COUPLET
+
+
+def test_an_author_of_null_is_none(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", [RECORD | {"author": None}])
+    assert list(read(path)) == [RawRecord(COUPLET, "夜坐", "", "a.json: record 0")]
+
+
+def test_json_lines_by_the_name_of_json_are_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", f"{json.dumps(RECORD)}\n{json.dumps(RECORD)}\n")
+    assert [r.place for r in read(path)] == ["a.json: line 1", "a.json: line 2"]
+
+
+def test_hidden_files_of_a_folder_are_passed_over(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", [RECORD])
+    (tmp_path / "._a.json").write_bytes(b"\x00\x05\x16\x07")
+    assert corpus_files(tmp_path) == [path]
+
+
+def test_missing_song_poems_are_fetched_by_their_own_command(tmp_path: Path) -> None:
+    assert "`poetgen corpus fetch --collection song`" in refusal(tmp_path / "song").fix
+    assert "`poetgen corpus fetch`" in refusal(tmp_path / "tang").fix
+
+
+@pytest.mark.parametrize("content", [COUPLET, json.dumps(RECORD)])
+def test_lines_that_come_from_no_file_are_poems_or_json(content: str) -> None:
+    (record,) = read_lines(BOM + f"\n{content}\n".encode(), "standard input")
+    assert isinstance(record, RawRecord)
+    assert (record.text, record.place) == (COUPLET, "standard input: line 2")
+
+
+def test_lines_that_are_not_utf8_are_an_error_that_names_where_they_came_from() -> None:
+    with pytest.raises(CorpusError, match=r"^standard input is not UTF-8"):
+        list(read_lines(COUPLET.encode("gb18030"), "standard input"))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poetgen.data.poem import Poem
+from poetgen.data.poem import Poem, content_hash
 from poetgen.data.split import (
     MIN_SHARED_LINE,
     SPLITS,
@@ -156,3 +156,17 @@ def test_leaked_lines_rate_by_hand() -> None:
 
 def test_nothing_held_out_leaks_nothing() -> None:
     assert leaked_lines_rate({"train": POEMS[:3], "valid": [], "test": []}) == 0
+
+
+def test_the_poem_nearest_to_valid_goes_there_where_none_falls_to_it() -> None:
+    few = [poem for poem in POEMS[:60] if sides(POEMS)[poem.text] == "train"][:20]
+    split = split_poems(few)
+    (valid,) = split["valid"]
+    assert content_hash(valid.characters) == max(content_hash(p.characters) for p in few)
+    assert len(split["train"]) == 19
+    assert split_poems(few[::-1])["valid"] == [valid]
+
+
+def test_one_group_alone_is_trained_on() -> None:
+    twins = [Poem("山风吹竹径，溪月照柴门。"), Poem("山风吹竹径，溪水绕柴门。")]
+    assert {len(side) for side in split_poems(twins).values()} == {2, 0}

@@ -60,9 +60,21 @@ def test_poems_near_the_training_text_of_another_corpus_are_left_out_and_counted
 
 def test_poems_of_a_models_own_corpus_are_all_kept() -> None:
     poems = verses("五绝", 3, 1)
-    stored = replace(MODEL, lines=(LineSet.of(poems),))
+    stored = replace(MODEL, lines=(LineSet.of([Poem(poems[0].lines[0] + "。")]),))
     on = replace(a_set(poems), corpus="feed")
     assert beside(on, [stored]) == on
+
+
+def test_poems_that_the_first_model_of_a_tuned_one_knew_are_told() -> None:
+    poems = verses("五绝", 3, 1)
+    stored = replace(MODEL, lines=(LineSet.of(poems[:2]), LineSet.of([])))
+    on = replace(a_set(poems), corpus="feed")
+    found = beside(on, [stored])
+    assert (found.poems, found.left_out) == (on.poems, 0)
+    (remark,) = found.remarks
+    assert remark.startswith(
+        "2 of these poems stand in what a.safetensors, or the model it was begun"
+    )
 
 
 def test_a_model_without_a_record_of_its_lines_is_warned_about() -> None:
@@ -83,7 +95,7 @@ def test_chosen_poems_that_a_model_was_trained_on_are_kept_and_counted() -> None
 def test_poems_that_a_model_was_trained_on_to_the_last_are_an_error() -> None:
     poems = verses("五绝", 3, 1)
     stored = replace(MODEL, lines=(LineSet.of(poems),))
-    with pytest.raises(CorpusError, match="no poem to evaluate on"):
+    with pytest.raises(CorpusError, match=r"^all 3 poems of here share a line"):
         beside(replace(a_set(poems), corpus="c0ffee"), [stored])
 
 

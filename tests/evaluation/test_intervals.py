@@ -92,3 +92,7 @@ def test_intervals_touch_at_a_point(other: tuple[float, float], touches: bool) -
     one = Estimate(0.4, 0.3, 0.5)
     another = Estimate(sum(other) / 2, *other)
     assert one.touches(another) is another.touches(one) is touches
+
+
+def test_a_jackknife_of_nothing_at_all_keeps_an_interval() -> None:
+    assert jackknife([0.0] * 50, mean) == bootstrap_mean([0.0] * 50, seed=1)

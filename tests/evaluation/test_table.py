@@ -58,6 +58,11 @@ def test_settings_head_it_and_chance_is_told(report: dict[str, Any]) -> None:
     assert "not measured: copies ≥ 5, copies ≥ 7, 2-grams seen" in text
 
 
+def test_a_second_sample_of_no_poems_is_not_spoken_of(report: dict[str, Any]) -> None:
+    human = report["human"] | {"second_sample": {"marked": 0, "lines": 0}}
+    assert "second sample" not in " ".join(legend(report | {"human": human}))
+
+
 def test_a_narrow_terminal_gets_a_table_for_each_column(report: dict[str, Any]) -> None:
     text = shown(report, 80)
     assert max(map(len, text.splitlines())) <= 80

@@ -11,7 +11,7 @@ import pytest
 
 from poetgen.errors import OutputError, UsageError
 from poetgen.sampling import continued
-from poetgen.sampling.continued import ContinuedFile, can_continue, continued_file
+from poetgen.sampling.continued import ContinuedFile, can_continue, check_apart, continued_file
 
 JOB = {"prompts": "0123", "temperature": 0.8, "form": "五绝", "particles": None}
 CHUNKS = ["春山\n", "夏云\n", "秋月\n", "冬雪\n"]
@@ -262,3 +262,41 @@ def test_a_file_in_the_place_of_the_folder_is_an_output_error(tmp_path: Path) ->
     with pytest.raises(OutputError, match="cannot be written"):
         run(tmp_path / "a" / "poems.jsonl")
     assert (tmp_path / "a").read_text(encoding="utf-8") == "old"
+
+
+def test_a_job_killed_before_its_first_poems_blocks_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "poems.jsonl"
+    with suppress(Killed), continued_file(path, JOB, seed=5, tell=Told()):
+        pass  # as by a kill: nothing was finished
+    assert "poems.jsonl.job.json" in names(tmp_path)
+    other = JOB | {"temperature": 0.5}
+    with continued_file(path, other, seed=6, tell=Told()) as file:
+        append(file, "春山\n")
+        file.finish()
+    assert names(tmp_path) == ["poems.jsonl"]
+
+
+def test_poems_never_replace_their_own_prompts(tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("床前\n", encoding="utf-8")
+    (tmp_path / "link").symlink_to(prompts)
+    for output in (prompts, tmp_path / "link"):
+        with pytest.raises(UsageError, match="would replace their own prompts"):
+            check_apart(prompts, output)
+    check_apart(prompts, tmp_path / "poems.jsonl")
+    check_apart(Path("-"), prompts)
+
+
+def test_a_name_too_long_for_a_file_is_an_error_like_any_other(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 300)
+    assert can_continue(None, path)
+    with pytest.raises(OutputError, match="cannot be written"):
+        run(path)
+
+
+def test_bytes_that_are_no_characters_do_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "poems.txt"
+    with continued_file(path, JOB | {"prompt": "\udcff床"}, seed=5, tell=Told()) as file:
+        append(file, "床\udcff\n")
+        file.finish()
+    assert path.read_text(encoding="utf-8") == "床\\udcff\n"

@@ -13,7 +13,7 @@ import pytest
 from poetgen.data.conditions import Conditions
 from poetgen.data.vocab import Vocabulary
 from poetgen.errors import ConstraintError, PoetgenError
-from poetgen.sampling.jobs import CHUNK_POEMS, Job, describe_job, open_lines
+from poetgen.sampling.jobs import Job, describe_job, open_lines
 from poetgen.sampling.options import Options
 from poetgen.sampling.prompt import NO_PROMPT, prepare_prompt
 from poetgen.sampling.request import Constraints, Request, Settings
@@ -170,6 +170,24 @@ def test_a_line_whose_constraint_cannot_be_met_is_a_bad_line() -> None:
     assert told == ["line 2: 第2字 前 is level. Change it."]
 
 
+@pytest.mark.parametrize(
+    ("options", "batch_size", "num"),
+    [
+        (Options(), 64, 64),
+        (Options(particles=16), 64, 64),  # without a constraint one is enough
+        (Options(form="五绝"), 64, 16),
+        (Options(form="五绝", particles=16, best_of=3), 64, 1),
+        (Options(best_of=200), 64, 1),
+        (Options(), 1, 1),
+    ],
+)
+def test_a_chunk_is_what_fits_into_a_batch(options: Options, batch_size: int, num: int) -> None:
+    job = Job(None, 200, options, prepare, Told(), batch_size=batch_size)
+    chunks = list(job.chunks())
+    assert [len(chunk.requests) for chunk in chunks[:-1]] == [num] * ((200 - 1) // num)
+
+
+CHUNK_POEMS = Job([], 1, OPTIONS, prepare, Told()).chunk_poems
 LINES = ["床", "{", "", "云", "hello", "月"] * 150
 
 
@@ -197,7 +215,7 @@ def test_a_job_that_goes_on_has_the_chunks_that_were_left(num: int) -> None:
 
 
 def test_without_a_file_of_prompts_the_options_alone_ask() -> None:
-    job = Job(None, 700, Options(prompt="床"), prepare, Told(), chunk_poems=300)
+    job = Job(None, 700, Options(prompt="床"), prepare, Told(), batch_size=300)
     chunks = list(job.chunks())
     assert [chunk.next_index for chunk in chunks] == [300, 600, 700]
     assert [r.index for chunk in chunks for r in chunk.requests] == list(range(700))

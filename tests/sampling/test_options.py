@@ -17,7 +17,13 @@ from poetgen.sampling.request import NO_CONSTRAINTS, Constraints, Request, Setti
 PLAIN = ("<pad>", "<bos>", "<eos>", "<unk>", *"，。？！", *"床前明月光云")
 VOCAB = Vocabulary(PLAIN)
 LISTENING = Vocabulary(
-    (*PLAIN, *(f"<form:{f}>" for f in ("五绝", "七绝", "五律", "七律")), "<title>", "<author:李白>")
+    (
+        *PLAIN,
+        *"静夜思",
+        *(f"<form:{f}>" for f in ("五绝", "七绝", "五律", "七律")),
+        "<title>",
+        "<author:李白>",
+    )
 )
 
 
@@ -201,6 +207,8 @@ def test_what_the_model_cannot_be_told_is_warned_about() -> None:
     ]
     known = Options(prompt="床前", title="静夜思", author="李白", form="五绝")
     assert known.request(LISTENING, seed=1).warnings == ()
+    (warning,) = Options(title="静夜鹤").request(LISTENING, seed=1).warnings
+    assert warning == "the model does not know 鹤 of the title: read as unknown"
 
 
 def test_unknown_characters_of_an_acrostic_are_named_once() -> None:

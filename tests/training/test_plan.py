@@ -429,3 +429,23 @@ def test_extra_poems_are_told_and_saved_so_that_they_are_found_from_elsewhere() 
     assert result.plan.config.data.extra == [str(Path.cwd() / "more.txt")]
     assert [poem.text for poem in result.plan.corpus.extra] == ["雨过春山绿，云开夜月明。"]
     assert any("and 1 more to train on" in line for line in result.told)
+
+
+def test_missing_extra_poems_are_told_before_anything_is_fetched() -> None:
+    with pytest.raises(CorpusError, match="there is no corpus at nowhere/song") as caught:
+        planned("base", "data.extra=[nowhere/song]")
+    assert "--collection song" in caught.value.fix
+
+
+def test_extra_poems_may_be_the_starter_verses() -> None:
+    corpus = [verses("mine.txt")]
+    planned_run = planned("tiny", "data.extra=[starter]", corpus=corpus).plan
+    assert len(planned_run.corpus.extra) == 400
+    assert planned_run.config.data.extra == ["starter"]
+
+
+def test_what_cleaning_dropped_is_told() -> None:
+    assert "1 records were dropped; `poetgen corpus report` counts why" in " ".join(
+        planned(corpus=[verses("mine.txt", VERSES + "春。\n")]).told
+    )
+    assert "dropped" not in " ".join(planned(corpus=[verses("mine.txt")], run="b").told)

@@ -16,7 +16,7 @@ from poetgen.config import ConditionsConfig, Config, build_config, load_config
 from poetgen.data.clean import CleaningReport
 from poetgen.data.corpus import Corpus
 from poetgen.data.poem import Poem
-from poetgen.errors import CorpusError, ModelFileError
+from poetgen.errors import CorpusError, ModelFileError, PoetgenError
 from poetgen.model.likelihood import score
 from poetgen.model.store import load_model
 from poetgen.training import loop, run
@@ -460,3 +460,33 @@ def test_fresh_run_that_cannot_begin_costs_no_old_one(tiny_config: Config, start
             tell=lambda _: None,
         )
     assert {file.name: file.read_bytes() for file in first.folder.path.iterdir()} == before
+
+
+def test_validation_poems_that_the_first_model_knows_are_told(
+    tiny_config: Config, starter: Corpus
+) -> None:
+    folder = start(with_train(tiny_config, epochs=1), starter, "first").folder
+    config = with_train(tiny_config, epochs=1, init=str(folder.best))
+    known = replace(starter, splits={**starter.splits, "valid": starter.splits["train"][:7]})
+
+    def warnings(corpus: Corpus, name: str) -> list[str]:
+        told: list[str] = []
+        run_folder = new_run(name, fresh=False)
+        train(config, corpus, run_folder, resume=False, device=CPU, tell=told.append)
+        return [line for line in told if line.startswith("warning")]
+
+    assert warnings(starter, "fair") == []
+    (warning,) = warnings(known, "unfair")
+    assert "trained on 7 of the 7 validation poems" in warning
+
+
+def test_too_little_memory_for_the_model_itself_is_told_too(
+    tiny_config: Config, starter: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(run, "starting_point", full)
+    with pytest.raises(PoetgenError, match="not enough memory on cpu"):
+        start(tiny_config, starter, "large")
+    assert not Path("checkpoints/large").exists()

@@ -1,5 +1,6 @@
 """Names and folders of runs."""
 
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -9,7 +10,7 @@ import pytest
 
 from poetgen.config import Config, build_config, load_config
 from poetgen.errors import OutputError, PoetgenError, UsageError
-from poetgen.training.run_folder import RunFolder, begin, default_name, new_run, old_run
+from poetgen.training.run_folder import RunFolder, begin, default_name, held, new_run, old_run
 
 CHECKPOINTS = Path("checkpoints")
 
@@ -179,3 +180,22 @@ def test_begin_where_nothing_can_be_written() -> None:
         begin(RunFolder(CHECKPOINTS / "spring"), Config(), resume=False)
     assert "checkpoints/spring" in caught.value.why
     assert caught.value.fix
+
+
+@pytest.mark.parametrize("options", [{"resume": True}, {"resume": False, "fresh": True}])
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks there")
+def test_run_that_another_process_trains_is_left_alone(options: dict[str, bool]) -> None:
+    folder = add_run("spring")
+    with held(folder), pytest.raises(UsageError) as caught:
+        begin(folder, Config(), **options)
+    assert "another process is training the run spring" in refused(caught.value).why
+    assert folder.last.read_text(encoding="utf-8") == "old"
+    begin(folder, Config(), **options)  # once it has ended
+
+
+def test_resumed_run_loses_what_a_kill_left_half_written() -> None:
+    folder = add_run("spring")
+    (folder.path / ".last.pt.4711.part").write_bytes(b"half")
+    begin(folder, Config(), resume=True)
+    assert ".last.pt.4711.part" not in {file.name for file in folder.path.iterdir()}
+    assert folder.last.exists()
