@@ -103,7 +103,7 @@ def matched(counters: Sequence[int], r_H: Tensor, size_H: Tensor) -> list[int]:
 
 
 def main() -> None:
-    arguments = read_arguments(__doc__ or "", add_options)
+    arguments = read_arguments(__doc__ or "", add_options, has_plot=False)
     num = 8 if arguments.quick else arguments.poems
     stored = load_model(find_model(arguments.checkpoint).path)
     model, vocab = stored.model, stored.vocab

@@ -58,7 +58,10 @@ def told(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def read_arguments(
-    description: str, more: Callable[[argparse.ArgumentParser], object] = lambda _: None
+    description: str,
+    more: Callable[[argparse.ArgumentParser], object] = lambda _: None,
+    *,
+    has_plot: bool = True,
 ) -> argparse.Namespace:
     """--quick, --plot, --seed and what `more` adds; `seeds` are three from that on, or with --quick one.
 
@@ -66,13 +69,16 @@ def read_arguments(
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="seconds, to see that it runs")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="a .svg or .png, by matplotlib")
+    if has_plot:
+        parser.add_argument(
+            "--plot", type=Path, metavar="FILE", help="a .svg or .png, by matplotlib"
+        )
     parser.add_argument("--seed", type=int, default=1)
     more(parser)
     arguments = parser.parse_args()
     arguments.seeds = [arguments.seed + i for i in range(1 if arguments.quick else 3)]
     torch.set_num_threads(1)
-    if arguments.plot is not None:
+    if has_plot and arguments.plot is not None:
         check_matplotlib()
     return arguments
 
