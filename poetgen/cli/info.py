@@ -14,7 +14,7 @@ def info(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="A model file, a run folder or the name of a run. "
+            help="A model file, a run folder, a run's name, or tang, the model that ships. "
             "Default: the one that sample takes."
         ),
     ] = None,

@@ -53,7 +53,7 @@ def inspect(
     checkpoint: Annotated[
         str | None,
         typer.Option(
-            help="A model file, a run folder or a run's name. "
+            help="A model file, a run folder, a run's name, or tang, the model that ships. "
             "Default: $POETGEN_CHECKPOINT, the newest run, the model that ships."
         ),
     ] = None,
