@@ -580,7 +580,7 @@ def test_a_finished_job_is_done_again() -> None:
 
 def test_the_output_of_another_job_is_refused() -> None:
     Path("prompts.txt").write_text("山\n云\n", encoding="utf-8")
-    note = {"job": {"num": 1}, "progress": {"seed": 1, "num_bytes": 0}}
+    note = {"job": {"num": 1}, "progress": {"seed": 1, "next_index": 64}}
     Path("poems.jsonl.job.json").write_text(json.dumps(note))
     result = sample("--prompts", "prompts.txt", "--output", "poems.jsonl")
     assert is_refused(result, 2)
