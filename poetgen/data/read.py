@@ -14,8 +14,8 @@ from pathlib import Path
 from poetgen.errors import CorpusError
 
 SUFFIXES = (".json", ".jsonl", ".txt")
-_MARK = re.compile("[，。！？、；：,.!?;:]")
-_TITLED = re.compile(f"([^{_MARK.pattern[1:-1]}]{{1,30}})[:：](.+)")
+_MARKS = "，。！？、；：,.!?;:"  # as they stand in files, before they are folded
+_TITLED = re.compile(f"([^{_MARKS}]{{1,30}})[:：](.+)")
 _FIX_FILE = "Mend or remove the file; `poetgen corpus fetch` brings damaged corpus files anew."
 
 
@@ -185,6 +185,6 @@ def _verse(parts: Sequence[str]) -> str:
     """The text of a poem; where no mark parts its lines, the layout does: then ，and 。 in turn."""
     text = "".join(parts)
     lines = [line for part in parts for line in part.split()]
-    if len(lines) < 2 or _MARK.search(text):
+    if len(lines) < 2 or any(mark in text for mark in _MARKS):
         return text
     return "".join(line + "，。"[number % 2] for number, line in enumerate(lines))
