@@ -22,7 +22,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         OutputError: the folder cannot be made or written, or the disk is full.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = _part(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -37,9 +37,14 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         raise unwritable(path, error) from error
 
 
+def _part(path: Path) -> Path:
+    """Where `path` is written by this process until it is whole; `remove_scraps` knows such names."""
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
 def check_writable(path: Path) -> None:
     """Raise before long work the OutputError that `write_whole` would raise after it."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = _part(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():

@@ -43,7 +43,7 @@ def bootstrap_mean(values: Sequence[float], *, seed: int) -> Estimate:
     sample = np.asarray(values, dtype=np.float64)
     mean, num = float(sample.mean()), len(sample)
     if not sample.any():
-        return Estimate(0.0, 0.0, 1 - _TAIL ** (1 / num))
+        return _never(num)
     if (sample == 1).all():
         return Estimate(1.0, _TAIL ** (1 / num), 1.0)
     chosen = np.random.default_rng(seed).integers(num, size=(NUM_RESAMPLES, num))
@@ -70,12 +70,17 @@ def jackknife(
         for block in range(num_blocks)
     ]
     if not any((value, *without)):
-        return Estimate(0.0, 0.0, 1 - _TAIL ** (1 / len(items)))
+        return _never(len(items))
     mean = math.fsum(without) / num_blocks
     spread = math.fsum((one - mean) ** 2 for one in without)
     error = math.sqrt((num_blocks - 1) / num_blocks * spread)
     reach = t_quantile(num_blocks - 1) * error
     return Estimate(value, max(0.0, value - reach), min(1.0, value + reach))
+
+
+def _never(num: int) -> Estimate:
+    """Of what was seen never in `num` trials (Clopper & Pearson 1934)."""
+    return Estimate(0.0, 0.0, 1 - _TAIL ** (1 / num))
 
 
 def t_quantile(freedom: int) -> float:

@@ -50,55 +50,43 @@ def train(
                 "Give more poems: a twentieth of them is held out for validation.",
             )
     with _memory_told(device, config.train.batch_tokens):
-        return _train(config, corpus, folder, resume, fresh, device, tell)
-
-
-def _train(
-    config: Config,
-    corpus: Corpus,
-    folder: RunFolder,
-    resume: bool,
-    fresh: bool,
-    device: torch.device,
-    tell: Callable[[str], None],
-) -> RunResult:
-    poems, valid = corpus.training_poems, corpus.splits["valid"]
-    state = read_training_state(folder.last) if resume else None
-    torch.manual_seed(config.train.seed)
-    start = starting_point(config, poems, state)
-    num_known = sum(mostly_in(poem.lines, start.lines_before) for poem in valid)
-    if num_known:
+        poems, valid = corpus.training_poems, corpus.splits["valid"]
+        state = read_training_state(folder.last) if resume else None
+        torch.manual_seed(config.train.seed)
+        start = starting_point(config, poems, state)
+        num_known = sum(mostly_in(poem.lines, start.lines_before) for poem in valid)
+        if num_known:
+            tell(
+                f"warning: the model that this run starts from was trained on {num_known:,} of the "
+                f"{len(valid):,} validation poems, so validation will flatter"
+            )
+        config, model, vocab = start.config, start.model.to(device), start.vocab
+        text = TrainingText(poems, vocab, config)
+        trainer = Trainer(model, new_optimiser(model, config.train), config.train, Progress())
+        if state is not None:
+            trainer.progress = restore(
+                state, model, trainer.optimiser, text.fingerprint, trainer.average.weights
+            )
+        begin(folder, config, resume=resume, fresh=fresh)
+        size = sum(p.numel() for p in model.parameters())
+        precision = "bf16" if uses_bf16(device, config.train.precision) else "fp32"
         tell(
-            f"warning: the model that this run starts from was trained on {num_known:,} of the "
-            f"{len(valid):,} validation poems, so validation will flatter"
+            f"run {folder.path}: {size / 1e6:.1f} M weights, {len(vocab):,} symbols, "
+            f"{text.num_tokens:,} tokens an epoch, {device}, {precision}"
+            + (f", from step {trainer.progress.step:,}" if resume else "")
         )
-    config, model, vocab = start.config, start.model.to(device), start.vocab
-    text = TrainingText(poems, vocab, config)
-    trainer = Trainer(model, new_optimiser(model, config.train), config.train, Progress())
-    if state is not None:
-        trainer.progress = restore(
-            state, model, trainer.optimiser, text.fingerprint, trainer.average.weights
-        )
-    begin(folder, config, resume=resume, fresh=fresh)
-    size = sum(p.numel() for p in model.parameters())
-    precision = "bf16" if uses_bf16(device, config.train.precision) else "fp32"
-    tell(
-        f"run {folder.path}: {size / 1e6:.1f} M weights, {len(vocab):,} symbols, "
-        f"{text.num_tokens:,} tokens an epoch, {device}, {precision}"
-        + (f", from step {trainer.progress.step:,}" if resume else "")
-    )
-    with held(folder):
-        progress = fit(
-            trainer,
-            text=text,
-            valid=valid,
-            vocab=vocab,
-            config=config,
-            corpus=corpus.fingerprint,
-            lines=start.lines,
-            folder=folder,
-        )
-    return RunResult(folder, progress)
+        with held(folder):
+            progress = fit(
+                trainer,
+                text=text,
+                valid=valid,
+                vocab=vocab,
+                config=config,
+                corpus=corpus.fingerprint,
+                lines=start.lines,
+                folder=folder,
+            )
+        return RunResult(folder, progress)
 
 
 @contextmanager
