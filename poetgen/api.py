@@ -1,164 +1,148 @@
-"""The library's front door: `poetgen.load()` gives a model that samples, streams and scores."""
+"""The library: `poetgen.load()` returns a `Poet` that samples, streams and scores."""
 
+import functools
+import inspect
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import Concatenate, ParamSpec, TypeVar, get_type_hints
 
-from poetgen.data.normalise import normalise
+from poetgen.data.normalize import normalize
 from poetgen.data.poem import Poem
 from poetgen.errors import UsageError
-from poetgen.model.likelihood import Likelihood, score
-from poetgen.model.locate import find_model
-from poetgen.model.store import StoredModel, load_model
-from poetgen.sampling.constraints import check_prompt
-from poetgen.sampling.decode import Failed, Sample, generate, generate_steps
-from poetgen.sampling.options import Options, OptionValues
+from poetgen.model.file import ModelBundle, load_model
+from poetgen.model.scoring import Likelihood, score
+from poetgen.runs import find_model
+from poetgen.sampling.generator import Failure, Generator, Sample
+from poetgen.sampling.hypothesis import GivenUp, Restart
+from poetgen.sampling.options import Options
 from poetgen.sampling.request import Request, new_seed
-from poetgen.sampling.writing import Choice, Setback
+
+P = ParamSpec("P")
+S = TypeVar("S")
+R = TypeVar("R")
 
 
-class PoetModel:
-    """A loaded model.  Make one with `load`."""
+def _takes_options(
+    _declared: Callable[P, Options],
+) -> Callable[[Callable[[S, Options], R]], Callable[Concatenate[S, P], R]]:
+    """Turn a method of `Options` into one of its fields as keywords, visible to type checkers."""
 
-    def __init__(self, stored: StoredModel) -> None:
-        self.stored = stored
+    def decorate(method: Callable[[S, Options], R]) -> Callable[Concatenate[S, P], R]:
+        @functools.wraps(method)
+        def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            if args and "prompt" in kwargs:
+                raise TypeError(f"{method.__name__}() got multiple values for argument 'prompt'")
+            return method(self, Options(*args).updated(kwargs))  # type: ignore[arg-type]
+
+        own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        hints = get_type_hints(Options)
+        declared = inspect.signature(Options).parameters.values()
+        parameters = [own, *(one.replace(annotation=hints[one.name]) for one in declared)]
+        result = inspect.signature(method).return_annotation
+        call.__signature__ = inspect.Signature(parameters, return_annotation=result)  # type: ignore[attr-defined]
+        return call
+
+    return decorate
+
+
+class Poet:
+    """A loaded model.  Get one with `load`.
+
+    poet = poetgen.load()
+    print(poet.sample("床前", form="七绝", seed=1)[0])
+    """
+
+    def __init__(self, generator: Generator) -> None:
+        self.generator = generator
 
     @property
-    def max_tokens(self) -> int:
-        """How many characters it writes at most after a prompt: as many as it was trained on."""
-        return self.stored.config.data.max_tokens
+    def bundle(self) -> ModelBundle:
+        """The network with its vocabulary and configuration."""
+        return self.generator.bundle
 
-    def sample(
-        self,
-        prompt: str | None = None,
-        *,
-        num: int = 1,
-        batch_size: int = 64,
-        **options: Unpack[OptionValues],
-    ) -> list[Poem]:
-        """`num` poems that begin with `prompt`; warns of what the model does not know.
+    @_takes_options(Options)
+    def sample(self, options: Options) -> list[Poem]:
+        """Return `num` poems that begin with `prompt`; warn of what the model cannot use.
 
-        `options` are those of the command line: temperature, top_k, top_p, min_p, seed, form, soft,
-        rhyme, rhyme_group, tones, acrostic, acrostic_at, title, author, particles, best_of,
-        allow_copies; see `poetgen.sampling.options.Options`.  The same seed gives the same poems,
-        whatever the batch size; None takes one by chance.
+        The keywords are the options of the command line; see `poetgen.sampling.options.Options`.  The
+        same seed gives the same poems at any batch size; None is a random one.
 
         Raises:
             UsageError: a prompt or an option out of range, or options that contradict each other.
-            ConstraintError: there is no such poem, or none was found.
+            ConstraintError: the constraints cannot be met.
         """
-        if num < 1:
-            raise UsageError(f"num is {num}", "Ask for one poem or more.")
-        first = self._request(Options(prompt).updated(options))
-        requests = (replace(first, index=index) for index in range(num))
+        first = self._request(options)
+        requests = (replace(first, index=index) for index in range(options.num))
         poems = []
-        for result in self.generate(requests, batch_size=batch_size):
-            if isinstance(result, Failed):
+        for result in self.generate(requests, batch_size=options.batch_size):
+            if isinstance(result, Failure):
                 raise result.error
             poems.append(result.poem)
         return poems
 
-    def generate(
-        self, requests: Iterable[Request], *, batch_size: int = 64
-    ) -> Iterator[Sample | Failed]:
-        """The poems of `requests` in order, as an iterator, with their likelihoods and warnings.
+    @_takes_options(Options)
+    def stream(self, options: Options) -> Iterator[str]:
+        """Yield one poem character by character, the prompt first.
 
-        A request that cannot be met gives a `Failed` and stops nothing.
-
-        Raises:
-            UsageError: `batch_size` is less than 1.
-        """
-        if batch_size < 1:
-            raise UsageError(f"batch size {batch_size} is less than 1", "Try 64.")
-        return generate(
-            self.stored.model,
-            self.stored.vocab,
-            requests,
-            max_tokens=self.max_tokens,
-            batch_size=batch_size,
-            lines=self.stored.lines,
-        )
-
-    def stream(self, prompt: str | None = None, **options: Unpack[OptionValues]) -> Iterator[str]:
-        """One poem, character by character as they are chosen, the prompt first.
-
-        `options` are those of `sample`; it is the poem that `sample` writes with the same seed and
-        one particle.  Under constraints see `stream_request`.
+        The keywords are those of `sample`; the poem is the one that `sample` gives with one particle.
+        Under constraints a poem may have to be restarted, so its characters come at its end.
 
         Raises:
-            UsageError: as `sample`, and where options ask for several particles or the best of several.
+            UsageError: as `sample`, and for several particles or candidates.
             ConstraintError: as `sample`.
         """
-        return self.stream_request(self._request(Options(prompt).updated(options).streamed()))
-
-    def _request(self, options: Options) -> Request:
-        request = self.request(options, seed=new_seed())
-        for warning in request.warnings:
-            warnings.warn(warning, stacklevel=3)  # at the line that called sample or stream
-        return request
+        return self._certain_text(self._request(options.streamed()))
 
     def request(self, options: Options, *, seed: int) -> Request:
-        """The request that `options` make, with this seed where they have none.
+        """Return the request for `options`; see `Generator.request`."""
+        return self.generator.request(options, seed=seed)
 
-        Raises:
-            UsageError: a prompt with nothing in it that the model knows.
-            ConstraintError: the prompt breaks a constraint.
-        """
-        request = options.request(self.stored.vocab, seed=seed)
-        check_prompt(request, self.stored.vocab)
-        return request
-
-    def stream_request(
-        self, request: Request, take_back: Callable[[], None] | None = None
-    ) -> Iterator[str]:
-        """The characters of one request's poem, the prompt first.
-
-        Under constraints a poem may meet a dead end and be begun anew: then `take_back` is called, and
-        all characters before are void.  Without it they come when they are certain: at the end.
-
-        Raises:
-            ConstraintError: it was given up.
-        """
-        is_live = take_back is not None or not request.constraints
-        held: list[str] = []
-        for column in self._steps(request):
-            for event in column:
-                if isinstance(event, Setback):
-                    held.clear()
-                    if take_back is not None:
-                        take_back()
-                    if event.is_final:
-                        raise event.error
-                elif is_live:
-                    yield from event.text
-                else:
-                    held.append(event.text)
-        yield from "".join(held)
-
-    def _steps(self, request: Request) -> Iterator[list[Choice | Setback]]:
-        stored = self.stored
-        return generate_steps(
-            stored.model, stored.vocab, [request], max_tokens=self.max_tokens, lines=stored.lines
-        )
+    def generate(
+        self, requests: Iterable[Request], *, batch_size: int = 64
+    ) -> Iterator[Sample | Failure]:
+        """Yield the poems of `requests` with likelihoods and warnings; see `Generator.generate`."""
+        return self.generator.generate(requests, batch_size=batch_size)
 
     def score(self, text: str) -> Likelihood:
-        """The likelihood of a poem by the convention of `poetgen.model.likelihood`.
+        """Return the likelihood of a poem by the convention of `poetgen.model.scoring`.
 
         Raises:
             UsageError: the text is empty.
         """
-        normal = normalise(text)
+        normal = normalize(text)
         if not normal:
             raise UsageError("there is no text to score", "Give a poem.")
-        return score(self.stored.model, [Poem(normal)], self.stored.vocab)[0]
+        return score(self.bundle.network, [Poem(normal)], self.bundle.vocab)[0]
+
+    def _request(self, options: Options) -> Request:
+        request = self.request(options, seed=new_seed())
+        for warning in request.warnings:
+            warnings.warn(warning, stacklevel=4)  # at the line that called sample or stream
+        return request
+
+    def _certain_text(self, request: Request) -> Iterator[str]:
+        pending: list[str] = []
+        for event in self.generator.stream(request):
+            if isinstance(event, GivenUp):
+                raise event.error
+            if isinstance(event, Restart):
+                pending.clear()
+            elif request.options.is_constrained:
+                pending.append(event.text)
+            else:
+                yield from event.text
+        yield from "".join(pending)
 
 
-def load(path: str | Path | None = None) -> PoetModel:
-    """The model at `path` (a model file, a run folder, a run's name); None: the one `sample` takes.
+def load(path: str | Path | None = None, *, device: str = "cpu") -> Poet:
+    """Return the model at `path` (a model file, a run folder, the name of a run) on `device`.
+
+    Without a path: the newest run's model, or the bundled one.
 
     Raises:
         ModelFileError: there is none, or it is damaged.
     """
-    return PoetModel(load_model(find_model(None if path is None else str(path)).path))
+    choice = find_model(None if path is None else str(path))
+    return Poet(Generator(load_model(choice.path, device)))

@@ -1,12 +1,14 @@
-"""Every knob, typed: defaults < YAML file < `--set section.key=value`; and what is wrong, explained.
+"""The typed configuration: defaults < YAML file < `--set section.key=value`.
 
-A configuration is frozen once loaded.  The one that a run used is saved beside it, resolved.
+All errors of a configuration are reported at once.  A loaded configuration is frozen; a run folder
+contains the resolved configuration of its run.
 """
 
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from textwrap import indent
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -15,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from poetgen.errors import ConfigError
 
 Cell = Literal["lstm", "gru", "rnn"]
-EmbeddingInit = Literal["uniform", "relations"]
+EmbeddingInit = Literal["uniform", "cooccurrence"]
 Precision = Literal["auto", "fp32", "bf16"]
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -28,125 +30,136 @@ WholeNumber = Annotated[int, Field(ge=0)]
 
 
 class _Section(BaseModel):
-    # Strict, or `true` would pass for 1 and "3" for 3; an int still passes for a float.
+    # Strict, so that `true` is not 1 and "3" is not 3; an int is still a valid float.
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
     )
 
 
 class DataConfig(_Section):
-    """What text is trained on."""
+    """The training text."""
 
     corpus: list[str] = []
-    """Files or folders of poems; empty: $POETGEN_CORPUS, else data/tang."""
-    extra: list[str] = []
-    """More files or folders to train on: the split is that of `corpus` alone, and of these poems those
-    that share a line with a held-out poem are left out."""
+    """Files or folders of poems, or `starter`; empty: $POETGEN_CORPUS, else data/tang."""
+    extra_train: list[str] = []
+    """Additional training poems; those that share a line with a held-out poem are dropped."""
     min_count: Count = 2
-    """Occurrences in the training split that earn a character an id, 1 or more; rarer ones are <unk>."""
+    """Occurrences in the training split that a character needs for an id, at least 1."""
     max_tokens: Annotated[int, Field(ge=16)] = 256
-    """Training poems of more tokens are cut at a sentence end; 16 or more."""
+    """Tokens after which a training poem is truncated at a sentence end, at least 16."""
 
 
 class ConditionsConfig(_Section):
-    """What the model is told of a poem before it begins, each for a share of the training poems.
+    """The conditions that the model sees before a poem, each sampled per poem and epoch."""
 
-    Whatever is told to some, and not to all, it can later be told or not.
-    """
-
-    form: Share = 0.0
-    """Of poems that are given their form, from 0 (the model learns of no form) to 1."""
-    author: Share = 0.0
-    """Of poems that are given their author, from 0 to 1."""
-    title: Share = 0.0
-    """Of poems that are given their title, from 0 to 1."""
+    form_rate: Share = 0.0
+    """Fraction of poems conditioned on their form, 0 (the model learns no form) to 1."""
+    author_rate: Share = 0.0
+    """Fraction of poems conditioned on their author, 0 to 1."""
+    title_rate: Share = 0.0
+    """Fraction of poems conditioned on their title, 0 to 1."""
     author_min_poems: Count = 50
-    """Training poems that earn an author a symbol, 1 or more."""
+    """Training poems that an author needs for a symbol, at least 1."""
 
     @property
     def any(self) -> bool:
-        return bool(self.form or self.author or self.title)
+        """Whether any condition is enabled."""
+        return bool(self.form_rate or self.author_rate or self.title_rate)
 
 
 class ModelConfig(_Section):
-    """The shape of the network."""
+    """The network."""
 
     cell: Cell = "lstm"
-    """lstm, gru or rnn (tanh)."""
+    """Recurrent cell: lstm, gru or rnn (tanh)."""
     embedding_size: Size = 512
-    """Numbers per character, 1 to 16,384."""
+    """Dimensions of the character embedding, 1 to 16,384."""
     hidden_size: Size = 640
-    """Units per layer, 1 to 16,384."""
+    """Units per recurrent layer, 1 to 16,384."""
     num_layers: Annotated[int, Field(ge=1, le=64)] = 2
-    """Recurrent layers, one on the other, 1 to 64."""
-    tied: bool = True
-    """Whether the output projection is the embedding itself."""
+    """Stacked recurrent layers, 1 to 64."""
+    tie_embeddings: bool = True
+    """Whether the output projection shares the weights of the embedding."""
     embedding_init: EmbeddingInit = "uniform"
-    """uniform (chance), or relations: by the company that characters keep in the training text."""
+    """Initial embedding: uniform (random) or cooccurrence (SVD of co-occurrence counts)."""
     embedding_std: Positive = 0.058
-    """Standard deviation of the first embeddings, above 0."""
+    """Standard deviation of the initial embedding, above 0."""
     input_dropout: Rate = 0.3
-    """Of the embedded characters, from 0 (none) to below 1."""
+    """Dropout rate of the embedded characters, 0 to below 1."""
     layer_dropout: Rate = 0.3
-    """Between recurrent layers, from 0 (none) to below 1."""
+    """Dropout rate between recurrent layers, 0 to below 1."""
     output_dropout: Rate = 0.3
-    """Of what the last layer puts out, from 0 (none) to below 1."""
-    locked: bool = False
-    """Whether these three drop the same features all through a poem, not others at each place."""
+    """Dropout rate of the last layer's output, 0 to below 1."""
+    variational_dropout: bool = False
+    """Whether these three dropouts use one mask per poem instead of one per time step."""
     embedding_dropout: Rate = 0.0
-    """Of whole characters, each for a batch, from 0 (none) to below 1."""
+    """Rate at which whole characters are dropped, per batch, 0 to below 1."""
     weight_dropout: Rate = 0.0
-    """Of hidden-to-hidden weights, each for a batch, from 0 (none) to below 1."""
+    """Rate at which hidden-to-hidden weights are dropped, per batch, 0 to below 1."""
 
 
 class TrainConfig(_Section):
-    """How the network learns."""
+    """The training run."""
 
-    init: str = ""
-    """A model to start from (a file, a run folder, a run's name); empty: from chance."""
+    init_from: str = ""
+    """Model to start from (a file, a run folder or the name of a run); empty: random weights."""
     epochs: Count = 8
-    """Passes over the training text, 1 or more."""
+    """Passes over the training text, at least 1."""
     batch_tokens: Annotated[int, Field(ge=16)] = 8192
-    """Tokens a batch, padding included; 16 or more."""
+    """Tokens per batch, padding included, at least 16."""
     learning_rate: Positive = 2e-3
-    """AdamW's at the end of the warm-up, above 0."""
+    """Peak learning rate of AdamW, reached after the warm-up, above 0."""
     betas: Annotated[list[Rate], Field(min_length=2, max_length=2)] = [0.9, 0.99]
-    """AdamW's two decay rates, from 0 to below 1."""
+    """Decay rates of the two AdamW moments, each 0 to below 1."""
     weight_decay: NotNegative = 0.01
-    """AdamW's, on matrices only; 0 or more."""
+    """Weight decay of AdamW, applied to matrices only, at least 0."""
     warmup_steps: WholeNumber = 200
-    """Steps in which the learning rate rises from 0; 0 or more."""
-    final_rate: Share = 0.0
-    """What the cosine ends at, as a share of learning_rate, from 0 to 1 (a constant rate)."""
-    kind_weight: NotNegative = 0.0
-    """What the kind of the next token (character, comma, stop, end) counts on top of which one it is, 0
-    or more; teaches forms."""
+    """Steps of linear warm-up of the learning rate from 0, at least 0."""
+    min_lr_ratio: Share = 0.0
+    """Final learning rate of the cosine schedule over learning_rate, 0 to 1 (constant)."""
+    token_class_loss_weight: NotNegative = 0.0
+    """Weight of the additional loss on token classes (character, comma, stop, end), at least 0."""
     clip_norm: NotNegative = 1.0
-    """Largest norm of the whole gradient; 0: no limit."""
-    average_decay: Rate = 0.0
-    """Of an exponential moving average of the weights, which is then what is validated and kept, from
-    0 (no average) to below 1; 0.999 averages over about a thousand steps."""
+    """Maximum norm of the gradient, at least 0; 0: no clipping."""
+    ema_decay: Rate = 0.0
+    """Decay of the moving average of weights that is validated and saved, 0 (off) to below 1."""
     precision: Precision = "auto"
-    """fp32, bf16 (autocast), or auto: bf16 where the processor is fast at it."""
-    early_stop_epochs: WholeNumber = 0
-    """Stop after so many epochs without a better validation; 0: never (a cosine pays at its end)."""
-    save_every: Annotated[float, Field(gt=0)] = 300.0
-    """Seconds between saves of the training state; it is also saved after each epoch and on a signal."""
+    """Arithmetic: fp32, bf16 (autocast), or auto: bf16 on hardware with fast bf16."""
+    patience: WholeNumber = 0
+    """Epochs without a better validation loss before training stops, at least 0; 0: never."""
+    save_interval_seconds: Annotated[float, Field(gt=0)] = 300.0
+    """Seconds between saves of the training state, above 0; each epoch and signal also saves."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
-    """Of the weights, the dropout and the order of the batches."""
+    """Seed of the weights, the dropout and the batch order, 0 to 2**63 - 1."""
 
 
 class Config(_Section):
-    """All of it."""
+    """A complete configuration; a saved run contains its resolved one."""
 
     data: DataConfig = DataConfig()
     conditions: ConditionsConfig = ConditionsConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
 
-    def to_yaml(self) -> str:
-        """The configuration as a YAML document that `load_config` reads back."""
-        return yaml.dump(self.model_dump(), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    def to_yaml(self, *, with_descriptions: bool = False) -> str:
+        """Return a YAML document that `load_config` reads back, optionally with comments."""
+        if not with_descriptions:
+            return _to_yaml(self.model_dump())
+        blocks = []
+        for section, values in self.model_dump().items():
+            keys = "".join(
+                f"# {description}\n{_to_yaml({key: values[key]})}"
+                for key, description in describe(section).items()
+            )
+            head = f"# {type(getattr(self, section)).__doc__}\n{section}:\n"
+            blocks.append(head + indent(keys, "  "))
+        return "\n".join(blocks)
+
+
+def describe(section: str) -> dict[str, str]:
+    """Return the one-line description of each key of `section` (data, conditions, model, train)."""
+    values: _Section = getattr(Config(), section)
+    return {key: field.description or "" for key, field in type(values).model_fields.items()}
 
 
 _SCALARS = {
@@ -158,56 +171,65 @@ _SCALARS = {
     "bool": ("true|false", "tf"),
     "null": ("null|~|", ["n", "~", ""]),
 }
-# PyYAML follows YAML 1.1, where 3e-4 is a word, `yes` is true and 010 is 8.  YAML 1.2 knows better.
+# The scalars of YAML 1.2.  PyYAML implements 1.1: 3e-4 is a string, `yes` is true, 010 is 8.
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's scalars, and no key twice."""
+    """Resolves the scalars of YAML 1.2 and rejects duplicate keys."""
 
-    yaml_implicit_resolvers = {}  # noqa: RUF012 (PyYAML's own way)
+    yaml_implicit_resolvers = {}  # noqa: RUF012 (the interface of PyYAML)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key} stands twice")
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key} occurs twice")
         return super().construct_mapping(node, deep)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what `_Loader` would take for something else than a string."""
+    """Quotes strings that `_Loader` would resolve to another type."""
 
     yaml_implicit_resolvers = {}  # noqa: RUF012
 
 
-for _kind in (_Loader, _Dumper):
+for _class in (_Loader, _Dumper):
     for _name, (_pattern, _first) in _SCALARS.items():
-        _kind.add_implicit_resolver(
+        _class.add_implicit_resolver(
             f"tag:yaml.org,2002:{_name}", re.compile(f"^(?:{_pattern})$"), list(_first)
         )
 
 
 def config_names() -> list[str]:
-    """The configurations that come with the program, usable as `--config NAME`."""
+    """Return the names of the bundled configurations, usable as `--config NAME`."""
     return sorted(file.stem for file in _config_folder().glob("*.yaml"))
 
 
 def load_config(source: str = "base", overrides: Sequence[str] = ()) -> Config:
-    """The configuration `source` (a name that comes with the program, or a file) with `overrides`.
+    """Load the configuration `source`, a file or the name of a bundled one, with `overrides`.
 
-    `overrides` are "section.key=value" strings, their values read as YAML.
+    `overrides` are "section.key=value" strings whose values are YAML.
 
     Raises:
-        ConfigError: with every fault listed: dotted path, value, expectation, nearest key.
+        ConfigError: lists every error with its dotted path, value, expectation or nearest key.
     """
     return build_config(_read_yaml(source), overrides, origin=f"configuration {source}")
+
+
+def load_saved_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Load the configuration that was saved with a run, of this format version or an older one.
+
+    Raises:
+        ConfigError: The file is missing or not valid.
+    """
+    return build_config(migrate(_read_yaml(str(path))), overrides, origin=f"configuration {path}")
 
 
 def build_config(
     values: Mapping[str, Any], overrides: Sequence[str] = (), *, origin: str = "configuration"
 ) -> Config:
-    """A checked configuration of nested `values` and `overrides`; `origin` names it in errors."""
-    # A section whose keys are all commented out reads as None.
+    """Validate nested `values` with `overrides`; `origin` names them in errors."""
+    # YAML reads a section whose keys are all commented out as None.
     merged: dict[str, Any] = {
         key: dict(value or {}) if isinstance(value, Mapping | None) else value
         for key, value in values.items()
@@ -220,12 +242,44 @@ def build_config(
         faults = "\n".join(f"  {line}" for line in _explain(error))
         raise ConfigError(
             f"{origin} is not valid:\n{faults}",
-            "Correct the file or the --set option; `poetgen train --help` shows an example.",
+            "Correct the file or the --set option; `poetgen config` prints all keys.",
         ) from error
 
 
+RENAMED_KEYS = {
+    "data": {"extra": "extra_train"},
+    "conditions": {"form": "form_rate", "author": "author_rate", "title": "title_rate"},
+    "model": {"tied": "tie_embeddings", "locked": "variational_dropout"},
+    "train": {
+        "init": "init_from",
+        "final_rate": "min_lr_ratio",
+        "kind_weight": "token_class_loss_weight",
+        "average_decay": "ema_decay",
+        "early_stop_epochs": "patience",
+        "save_every": "save_interval_seconds",
+    },
+}
+"""By section: the keys of format version 1 and their current names."""
+
+
+def migrate(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the nested `values` of a version 1 configuration with current keys.  Idempotent."""
+    migrated: dict[str, Any] = {}
+    for section, keys in values.items():
+        renamed = RENAMED_KEYS.get(section, {})
+        migrated[section] = (
+            {renamed.get(key, key): value for key, value in keys.items()}
+            if isinstance(keys, Mapping)
+            else keys
+        )
+    model = migrated.get("model")
+    if isinstance(model, dict) and model.get("embedding_init") == "relations":
+        model["embedding_init"] = "cooccurrence"
+    return migrated
+
+
 def changes(old: Config, new: Config) -> Iterator[tuple[str, Any, Any]]:
-    """The dotted path, old value and new value of each knob in which two configurations differ."""
+    """Yield the dotted path, old value and new value of each key that differs."""
     for section, values in old.model_dump().items():
         for key, value in values.items():
             other = getattr(getattr(new, section), key)
@@ -235,8 +289,8 @@ def changes(old: Config, new: Config) -> Iterator[tuple[str, Any, Any]]:
 
 def _config_folder() -> Path:
     package = Path(__file__).parent
-    packed = package / "configs"  # in a wheel; in a checkout they lie beside the package
-    return packed if packed.is_dir() else package.parent / "configs"
+    bundled = package / "configs"  # in a wheel; a checkout has them next to the package
+    return bundled if bundled.is_dir() else package.parent / "configs"
 
 
 def _read_yaml(source: str) -> dict[str, Any]:
@@ -244,10 +298,10 @@ def _read_yaml(source: str) -> dict[str, Any]:
     try:
         if not path.is_file():
             path = _config_folder() / f"{source}.yaml"
-        is_there = path.is_file()
-    except (OSError, ValueError):  # a name too long, or with a NUL
-        is_there = False
-    if not is_there:
+        exists = path.is_file()
+    except (OSError, ValueError):  # a name that is too long or contains a NUL
+        exists = False
+    if not exists:
         raise ConfigError(
             f"there is no configuration {source}",
             f"Name a file, or one of: {', '.join(config_names())}.",
@@ -263,14 +317,18 @@ def _read_yaml(source: str) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         raise ConfigError(
-            f"{path} holds {type(content).__name__}, not sections",
+            f"{path} contains {type(content).__name__}, not sections",
             "Expected sections data:, conditions:, model: and train: with keys below them.",
         )
     return content
 
 
+def _to_yaml(values: Mapping[str, Any]) -> str:
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
 def _parse(text: str) -> Any:
-    """The content of a YAML text; raises ValueError with the reason."""
+    """Return the content of a YAML text; raise ValueError with the reason."""
     try:
         return yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, RecursionError) as error:
@@ -292,24 +350,26 @@ def _override(values: dict[str, Any], override: str) -> None:
             f"--set {override}: the value cannot be read as YAML", "Quote it, or correct it."
         ) from error
     section = values.setdefault(keys[0], {})
-    if isinstance(section, dict):  # else the file is at fault, and is told so
+    if isinstance(section, dict):  # else validation reports the file's error
         section[keys[1]] = value
 
 
 def _explain(error: ValidationError) -> Iterator[str]:
-    for fault in error.errors(include_url=False):
-        path = ".".join(map(str, fault["loc"]))
-        if fault["type"] == "extra_forbidden":
+    for one in error.errors(include_url=False):
+        path = ".".join(map(str, one["loc"]))
+        if one["type"] == "extra_forbidden":
             yield f"unknown key '{path}'{_nearest(path)}"
         else:
-            expected = fault["msg"].removeprefix("Input should be ")
+            expected = one["msg"].removeprefix("Input should be ")
             expected = expected.replace("List should have", "a list of")
-            yield f"{path} = {fault['input']!r}: expected {expected}"
+            yield f"{path} = {one['input']!r}: expected {expected}"
 
 
 def _nearest(path: str) -> str:
-    """A hint: the same key in another section, a key spelled alike, or all there are."""
+    """Return a hint: the new name of a key, the key in another section, a similar key, or all keys."""
     section, _, key = path.rpartition(".")
+    if renamed := RENAMED_KEYS.get(section, {}).get(key):
+        return f" (it is now '{section}.{renamed}')"
     keys = {name: list(values) for name, values in Config().model_dump().items()}
     elsewhere = [f"{name}.{key}" for name in keys if key in keys[name]]
     known = keys.get(section, list(keys))

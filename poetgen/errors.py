@@ -1,14 +1,14 @@
-"""The errors a user can meet: one line why, one line what to do, and an exit code.
+"""Errors reported to users: a reason, advice, and an exit code.
 
-Library code raises these for anything that bad input, a bad file or a bad machine can cause;
-the command line prints them and exits.  An `assert` elsewhere marks a mistake of our own.
+Library code raises these for everything that bad input, files or machines can cause; the command line
+prints them and exits.  An `assert` marks a bug in poetgen.
 """
 
 
 class PoetgenError(Exception):
-    """It could not be done: a file, a model, a corpus, the network.
+    """Base class of all errors reported to users.
 
-    `why` says in one line what was expected and found where; `fix` says in one line what to do.
+    `why` is one line: what was expected, what was found, and where.  `fix` is one line: what to do.
     """
 
     exit_code = 1
@@ -23,28 +23,28 @@ class PoetgenError(Exception):
 
 
 class CorpusError(PoetgenError):
-    """The corpus is missing, empty, unreadable or could not be downloaded."""
+    """The corpus is missing, empty, unreadable or cannot be downloaded."""
 
 
 class ModelFileError(PoetgenError):
-    """A model file or a training state is missing, damaged or of another version."""
+    """A model file or a training state is missing, damaged or of an unsupported version."""
 
 
 class OutputError(PoetgenError):
-    """A result could not be written."""
+    """A result cannot be written."""
 
 
 class UsageError(PoetgenError):
-    """The call is wrong: an option, a prompt."""
+    """An option, a prompt or another argument is invalid."""
 
     exit_code = 2
 
 
 class ConfigError(UsageError):
-    """A configuration has unknown keys or bad values; `why` lists every one, a line each."""
+    """A configuration has unknown keys or invalid values; `why` lists each on its own line."""
 
 
 class ConstraintError(PoetgenError):
-    """A constraint cannot be met: by the prompt, by the vocabulary, or by any way to go on."""
+    """A constraint conflicts with the prompt, the vocabulary or every continuation."""
 
     exit_code = 3

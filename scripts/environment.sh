@@ -1,8 +1,8 @@
-# Sourced by quickstart.sh and test.sh: finds Python 3.11 or newer, makes .venv, installs into it.
+# Sourced by quickstart.sh and test.sh: finds Python 3.11 or newer, creates .venv and installs into it.
 #
-#   PYTHON            the interpreter to use          (default: the first that is new enough)
-#   VENV              where the environment goes      (default: .venv)
-#   TORCH_INDEX_URL   the index that torch comes from (default: pip's own)
+#   PYTHON            the interpreter to use       (default: the first that is new enough)
+#   VENV              the virtual environment      (default: .venv)
+#   TORCH_INDEX_URL   the package index for torch  (default: pip's own)
 
 find_python() {
   local candidate
@@ -12,19 +12,19 @@ find_python() {
       return
     fi
   done
-  echo "poetgen needs Python 3.11 or newer; ${PYTHON:-none that was found} will not do." >&2
+  echo "poetgen needs Python 3.11 or newer; found: ${PYTHON:-none}." >&2
   echo "  → Install one, or name it: PYTHON=python3.12 bash $0" >&2
   return 1
 }
 
-# install WHAT: WHAT is what pip is to install of this checkout, such as . or .[dev]
+# install WHAT: install WHAT of this checkout, such as . or .[dev], with the versions of constraints.txt.
 install() {
   local python
   python=$(find_python)
   VENV=${VENV:-.venv}
   [ -x "$VENV/bin/python" ] || "$python" -m venv "$VENV"
   local pip=("$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt)
-  # torch first and alone, for it may come from an index of its own, which need not have the rest.
+  # torch first and without dependencies, because its index may hold no other packages.
   "${pip[@]}" ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} --no-deps torch
   "${pip[@]}" --editable "$1"
 }

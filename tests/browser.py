@@ -1,7 +1,6 @@
-"""A headless Chromium, where one is installed: opens a page, runs a script in it, takes a picture.
+"""Drives headless Chromium, where it is installed: opens a page, runs a script, takes a screenshot.
 
-The page stands in a frame of the width that is asked for: a window of Chromium's is 500 pixels wide
-at least.
+The page is in a frame of the requested width, because Chromium's windows are at least 500 pixels wide.
 """
 
 import json
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-NARROWEST = 500
+MIN_WIDTH = 500
 _FRAME = """<!doctype html><meta charset="utf-8"><body style="margin:0">
 <iframe src="framed.html" width="{width}" height="{height}" style="border:0;display:block"></iframe>
 <pre id="reported"></pre>
@@ -24,7 +23,7 @@ _FRAME = """<!doctype html><meta charset="utf-8"><body style="margin:0">
     document.getElementById("reported").textContent = event.data;
   }});
 </script>"""
-# Before anything else in the page, so that what goes wrong early counts too.
+# First in the page, so that early errors count too.
 _WATCH = """<script>
   const faults = [];
   addEventListener("error", (event) => faults.push(event.message));
@@ -34,7 +33,7 @@ _WATCH = """<script>
 
 
 def find() -> str:
-    """Its path; the test is skipped where there is none."""
+    """Return the path of Chromium; skip the test where there is none."""
     for name in NAMES:
         if path := shutil.which(name):
             return path
@@ -42,7 +41,7 @@ def find() -> str:
 
 
 def _open(page: str, folder: Path, width: int, height: int, *options: str) -> str:
-    """What Chromium prints; a word on the page's console is a failure."""
+    """Return what Chromium prints; fail if the page logs to the console."""
     browser = find()
     (folder / "framed.html").write_text(page, encoding="utf-8")
     frame = folder / "frame.html"
@@ -51,7 +50,7 @@ def _open(page: str, folder: Path, width: int, height: int, *options: str) -> st
         [
             browser,
             "--headless",
-            "--no-sandbox",  # root, as in a container, has no other way
+            "--no-sandbox",  # required for root, as in a container
             "--disable-gpu",
             "--hide-scrollbars",
             "--no-first-run",
@@ -59,7 +58,7 @@ def _open(page: str, folder: Path, width: int, height: int, *options: str) -> st
             "--enable-logging=stderr",
             "--v=0",
             f"--user-data-dir={folder / 'profile'}",
-            f"--window-size={max(width, NARROWEST)},{height}",
+            f"--window-size={max(width, MIN_WIDTH)},{height}",
             *options,
             frame.as_uri(),
         ],
@@ -73,7 +72,7 @@ def _open(page: str, folder: Path, width: int, height: int, *options: str) -> st
 
 
 def drive(page: str, script: str, folder: Path, *, width: int) -> dict[str, Any]:
-    """What `script`, run in `page` after it has loaded, hands to `report(value)`."""
+    """Run `script` in the loaded `page` and return the value that it passes to `report`."""
     page = page.replace("<head>", "<head>" + _WATCH, 1)
     page = page.replace("</body>", f"<script>{script}</script></body>", 1)
     dom = _open(page, folder, width, 844, "--virtual-time-budget=20000", "--dump-dom")
@@ -84,7 +83,7 @@ def drive(page: str, script: str, folder: Path, *, width: int) -> dict[str, Any]
     return value
 
 
-def screenshot(page: str, picture: Path, *, width: int, height: int) -> None:
-    """A picture of `page` as it opens, `NARROWEST` wide at least."""
-    options = ("--virtual-time-budget=3000", f"--screenshot={picture}")
-    _open(page, picture.parent, width, height, *options)
+def screenshot(page: str, path: Path, *, width: int, height: int) -> None:
+    """Save a screenshot of `page`, at least `MIN_WIDTH` wide."""
+    options = ("--virtual-time-budget=3000", f"--screenshot={path}")
+    _open(page, path.parent, width, height, *options)

@@ -1,4 +1,4 @@
-"""What several test files share: a tiny model on tiny verses, and the real corpus where it is."""
+"""Shared fixtures: a tiny model, the starter verses, and the real corpus where it is available."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,8 @@ import torch
 from poetgen.config import Config, build_config
 from poetgen.data.corpus import Corpus, corpus_paths, load_corpus
 from poetgen.data.vocab import Vocabulary
-from poetgen.model.store import StoredModel, new_model, save_model
+from poetgen.model.file import ModelBundle, save_model
+from poetgen.model.network import PoemRNN
 
 REAL_CORPUS = Path(__file__).parent.parent.parent / "shared" / "corpus" / "tang"
 
@@ -22,10 +23,10 @@ def _no_user_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def real_corpus() -> Path:
-    """The folder of the real Tang corpus; the test is skipped where there is none."""
+    """Return the folder of the real Tang corpus; skip the test without one."""
     path = Path(_CORPUS_BEFORE_TESTS or REAL_CORPUS)
     if not path.exists():
-        pytest.skip("the real corpus is not here: set POETGEN_CORPUS")
+        pytest.skip("the real corpus is not available: set POETGEN_CORPUS")
     return path
 
 
@@ -34,13 +35,13 @@ _CORPUS_BEFORE_TESTS = os.environ.get("POETGEN_CORPUS")
 
 @pytest.fixture(scope="session")
 def starter() -> Corpus:
-    """The verses that come with the program, cleaned and split."""
+    """Return the starter verses, cleaned and split."""
     return load_corpus(corpus_paths([Path("starter")]))
 
 
 @pytest.fixture
 def tiny_config() -> Config:
-    """A network of a few thousand weights, trained for two epochs on the starter verses."""
+    """Return the configuration of a small network, trained for two epochs on the starter verses."""
     return build_config(
         {
             "data": {"corpus": ["starter"], "min_count": 1, "max_tokens": 64},
@@ -54,7 +55,7 @@ def tiny_config() -> Config:
                 "epochs": 2,
                 "batch_tokens": 1024,
                 "warmup_steps": 4,
-                "average_decay": 0.9,
+                "ema_decay": 0.9,
                 "precision": "fp32",
             },
         }
@@ -62,17 +63,17 @@ def tiny_config() -> Config:
 
 
 @pytest.fixture
-def tiny_model(tiny_config: Config, starter: Corpus) -> StoredModel:
-    """An untrained model of `tiny_config`, the same each time."""
+def tiny_model(tiny_config: Config, starter: Corpus) -> ModelBundle:
+    """Return an untrained model of `tiny_config`; its weights are always the same."""
     vocab = Vocabulary.build(starter.splits["train"], min_count=1)
     torch.manual_seed(0)
-    model = new_model(tiny_config, vocab).eval().requires_grad_(False)
-    return StoredModel(model, vocab, tiny_config, starter.fingerprint, {"epoch": 0.0})
+    model = PoemRNN(len(vocab), tiny_config.model).eval().requires_grad_(False)
+    return ModelBundle(model, vocab, tiny_config, starter.fingerprint, {"epoch": 0.0})
 
 
 @pytest.fixture
-def model_file(tiny_model: StoredModel, tmp_path: Path) -> Path:
-    """`tiny_model` in a file."""
+def model_file(tiny_model: ModelBundle, tmp_path: Path) -> Path:
+    """Return the path of a file that holds `tiny_model`."""
     path = tmp_path / "tiny.safetensors"
     save_model(path, tiny_model)
     return path

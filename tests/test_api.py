@@ -1,5 +1,6 @@
-"""The library's front door."""
+"""The library: `poetgen.load()` and the methods of `Poet`."""
 
+import inspect
 import math
 import warnings
 from collections.abc import Iterator
@@ -11,19 +12,17 @@ from typing import Any
 import pytest
 
 import poetgen
-from poetgen import api
-from poetgen.api import PoetModel
+from poetgen.api import Poet
 from poetgen.data.poem import Poem
 from poetgen.data.vocab import UNK
 from poetgen.errors import ConstraintError, ModelFileError, UsageError
-from poetgen.sampling.decode import Failed, Sample
-from poetgen.sampling.options import Options
-from poetgen.sampling.request import Request
-from poetgen.sampling.writing import Choice, Setback
+from poetgen.sampling.generator import Failure, Generator, Sample
+from poetgen.sampling.hypothesis import Event, GivenUp, Restart, SampledToken
+from poetgen.sampling.options import Options, declared_options
 
 
 @pytest.fixture
-def model(model_file: Path) -> PoetModel:
+def model(model_file: Path) -> Poet:
     return poetgen.load(model_file)
 
 
@@ -31,11 +30,11 @@ UNKNOWN = "鳌"
 
 
 @pytest.fixture(autouse=True)
-def _unknown_is_unknown(model: PoetModel) -> None:
-    assert model.stored.vocab.encode(UNKNOWN) == [UNK], "choose another character for UNKNOWN"
+def _unknown_is_unknown(model: Poet) -> None:
+    assert model.bundle.vocab.encode(UNKNOWN) == [UNK], "choose another character for UNKNOWN"
 
 
-def test_sample_gives_poems_that_begin_with_the_prompt(model: PoetModel) -> None:
+def test_sample_returns_poems_with_the_prompt(model: Poet) -> None:
     poems = model.sample("山月", num=3, seed=1)
     assert len(poems) == 3
     assert all(isinstance(poem, Poem) and poem.text.startswith("山月") for poem in poems)
@@ -43,14 +42,14 @@ def test_sample_gives_poems_that_begin_with_the_prompt(model: PoetModel) -> None
     assert str(poems[0]) == poems[0].text
 
 
-def test_the_same_seed_gives_the_same_poems_at_any_batch_size(model: PoetModel) -> None:
+def test_sample_is_equal_at_any_batch_size(model: Poet) -> None:
     poems = model.sample("山", num=5, seed=3)
     assert model.sample("山", num=5, seed=3, batch_size=2) == poems
     assert model.sample("山", num=2, seed=3) == poems[:2]
     assert model.sample("山", num=5, seed=4) != poems
 
 
-def test_without_a_seed_poems_come_by_chance(model: PoetModel) -> None:
+def test_sample_without_a_seed_is_random(model: Poet) -> None:
     assert len({model.sample(temperature=2)[0].text for _ in range(6)}) > 1
 
 
@@ -60,36 +59,36 @@ def test_without_a_seed_poems_come_by_chance(model: PoetModel) -> None:
     ids=str,
 )
 @pytest.mark.parametrize("prompt", [None, "山", "雲，"])
-def test_stream_writes_the_poem_that_sample_writes(
-    model: PoetModel, prompt: str | None, settings: dict[str, Any]
+def test_stream_yields_the_poem_of_sample(
+    model: Poet, prompt: str | None, settings: dict[str, Any]
 ) -> None:
     pieces = list(model.stream(prompt, seed=5, **settings))
     assert "".join(pieces) == model.sample(prompt, num=3, seed=5, **settings)[0].text
     assert all(len(piece) == 1 for piece in pieces)
 
 
-def test_stream_gives_each_character_as_it_is_chosen(model: PoetModel) -> None:
+def test_stream_yields_each_character_at_once(model: Poet) -> None:
     pieces = model.stream("山月", seed=5)
     assert list(islice(pieces, 3))[:2] == ["山", "月"]
 
 
-def test_temperature_0_does_not_hang_on_the_seed(model: PoetModel) -> None:
+def test_sample_at_temperature_0_ignores_the_seed(model: Poet) -> None:
     assert model.sample("山", temperature=0, seed=1) == model.sample("山", temperature=0, seed=2)
 
 
-def test_sample_warns_of_an_unknown_character_where_it_was_called(model: PoetModel) -> None:
+def test_sample_warns_of_unknown_characters(model: Poet) -> None:
     with pytest.warns(UserWarning, match="鳌 .U.9CCC") as caught:
         (poem,) = model.sample("山" + UNKNOWN, seed=1)
     assert poem.text.startswith("山鳌")
     assert caught[0].filename == __file__
 
 
-def test_stream_warns_of_an_unknown_character_too(model: PoetModel) -> None:
+def test_stream_warns_of_unknown_characters(model: Poet) -> None:
     with pytest.warns(UserWarning, match="鳌 .U.9CCC"):
         list(model.stream("山" + UNKNOWN, seed=1))
 
 
-def test_a_known_prompt_warns_of_nothing(model: PoetModel) -> None:
+def test_sample_of_a_known_prompt_warns_of_nothing(model: Poet) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.sample("山", seed=1)
@@ -105,12 +104,13 @@ def test_a_known_prompt_warns_of_nothing(model: PoetModel) -> None:
         {"top_p": 1.5},
         {"min_p": -0.1},
         {"min_p": math.nan},
+        {"num": 0},
+        {"batch_size": 0},
+        {"best_of": 0},
     ],
     ids=str,
 )
-def test_a_setting_out_of_range_is_refused_before_anything_is_written(
-    model: PoetModel, settings: dict[str, Any]
-) -> None:
+def test_poet_refuses_options_out_of_range(model: Poet, settings: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"is (-|nan|0|1\.5)"):
         model.sample("山", **settings)
     with pytest.raises(UsageError, match=r"is (-|nan|0|1\.5)"):
@@ -128,29 +128,25 @@ def test_a_setting_out_of_range_is_refused_before_anything_is_written(
     ],
     ids=str,
 )
-def test_a_stream_under_constraints_is_the_poem_of_one_particle(
-    model: PoetModel, options: dict[str, Any]
-) -> None:
+def test_stream_is_the_poem_of_one_particle(model: Poet, options: dict[str, Any]) -> None:
     (poem,) = model.sample("山", seed=5, particles=1, **options)
     assert "".join(model.stream("山", seed=5, **options)) == poem.text
-    live = model.request(Options("山", particles=1, **options), seed=5)
-    assert "".join(model.stream_request(live, pytest.fail)) == poem.text
 
 
-def test_constraints_are_kept(model: PoetModel) -> None:
+def test_sample_keeps_constraints(model: Poet) -> None:
     poems = model.sample(form="五绝", acrostic="山云月人", num=3, seed=1)
     assert [[line[0] for line in poem.lines] for poem in poems] == [[*"山云月人"]] * 3
     assert all(len(line) == 5 for poem in poems for line in poem.lines)
 
 
-def test_what_the_model_cannot_be_told_is_warned_about(model: PoetModel) -> None:
+def test_sample_warns_of_an_unsupported_condition(model: Poet) -> None:
     with pytest.warns(UserWarning, match="not trained with titles") as caught:
         model.sample("山", title="望月", seed=1)
     assert caught[0].filename == __file__
 
 
-def test_a_prompt_that_breaks_a_constraint_is_refused_before_anything_is_written(
-    model: PoetModel,
+def test_poet_refuses_a_prompt_that_breaks_the_form(
+    model: Poet,
 ) -> None:
     with pytest.raises(ConstraintError, match="第5字"):
         model.sample("山云归去晚，", form="七绝")
@@ -158,82 +154,88 @@ def test_a_prompt_that_breaks_a_constraint_is_refused_before_anything_is_written
         model.stream("山云归去晚，", form="七绝")
 
 
-def test_options_that_contradict_each_other_are_refused(model: PoetModel) -> None:
+def test_poet_refuses_contradicting_options(model: Poet) -> None:
     with pytest.raises(UsageError, match="tones needs a form"):
         model.sample(tones=True)
     with pytest.raises(UsageError, match="stream"):
         model.stream(form="五绝", particles=4)
     with pytest.raises(UsageError, match="unknown key 'forms'"):
         model.sample(forms="五绝")  # type: ignore[call-arg]
+    with pytest.raises(UsageError, match="stream"):
+        model.stream(best_of=2)
+    with pytest.raises(UsageError, match="stream"):
+        model.stream(num=2)
+    with pytest.raises(TypeError, match="multiple values for argument 'prompt'"):
+        model.sample("山", prompt="云")  # type: ignore[misc]
 
 
-ERROR = ConstraintError("a dead end", "Ask for less.")
+ERROR = ConstraintError("a dead end", "Drop a constraint.")
 
 
-def steps_of(events: str) -> Iterator[list[Choice | Setback]]:
-    """A step per character; / is a dead end, ! the last of them."""
-    for event in events:
-        if event in "/!":
-            yield [Setback(0, ERROR, is_final=event == "!")]
+def events_of(pattern: str) -> Iterator[Event]:
+    """An event per character; / is a dead end, ! the last of them."""
+    for symbol in pattern:
+        if symbol == "/":
+            yield Restart(0)
+        elif symbol == "!":
+            yield GivenUp(0, ERROR)
         else:
-            yield [Choice(0, 9, 1.0, in_prompt=False, text=event)]
+            yield SampledToken(0, 9, 1.0, in_prompt=False, text=symbol)
 
 
-class Screen(list[str]):
-    """Shows each character as it comes."""
-
-    def show(self, characters: Iterator[str]) -> None:
-        for character in characters:
-            self += [character]
-
-
-def test_what_a_dead_end_took_back_is_never_seen_unless_it_can_be_taken_back(
-    model: PoetModel, monkeypatch: pytest.MonkeyPatch
+def test_stream_yields_nothing_that_becomes_void(
+    model: Poet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "generate_steps", lambda *_, **__: steps_of("山/云月/山云。"))
-    request = model.request(Options(form="五绝"), seed=1)
-    assert list(model.stream_request(request)) == ["山", "云", "。"]
-    screen = Screen()
-    screen.show(model.stream_request(request, screen.clear))
-    assert screen == ["山", "云", "。"]
+    monkeypatch.setattr(Generator, "stream", lambda *_: events_of("山/云月/山云。"))
+    assert list(model.stream(form="五绝", seed=1)) == ["山", "云", "。"]
 
 
-def test_a_stream_that_is_given_up_raises(
-    model: PoetModel, monkeypatch: pytest.MonkeyPatch
+def test_stream_raises_if_the_poem_is_given_up(
+    model: Poet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "generate_steps", lambda *_, **__: steps_of("山/云!"))
-    request = model.request(Options(form="五绝"), seed=1)
-    screen = Screen()
+    monkeypatch.setattr(Generator, "stream", lambda *_: events_of("山/云!"))
+    pieces = model.stream(form="五绝", seed=1)
     with pytest.raises(ConstraintError, match="a dead end"):
-        screen.show(model.stream_request(request))
-    with pytest.raises(ConstraintError, match="a dead end"):
-        screen.show(model.stream_request(request, screen.clear))
-    assert screen == []
+        next(pieces)
 
 
-def test_a_poem_that_cannot_be_written_raises_in_sample(
-    model: PoetModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    failed = Failed(Request(1), ERROR)
-    monkeypatch.setattr(api, "generate", lambda *_, **__: iter([failed]))
+def test_sample_raises_if_a_poem_fails(model: Poet, monkeypatch: pytest.MonkeyPatch) -> None:
+    failure = Failure(model.request(Options(form="五绝"), seed=1), ERROR)
+    monkeypatch.setattr(Generator, "generate", lambda *_, **__: iter([failure]))
     with pytest.raises(ConstraintError, match="a dead end"):
         model.sample(form="五绝", seed=1)
 
 
 @pytest.mark.parametrize("prompt", ["", "，", "hello"])
-def test_a_prompt_with_nothing_known_in_it_is_refused(model: PoetModel, prompt: str) -> None:
+def test_poet_refuses_a_prompt_of_unknown_characters(model: Poet, prompt: str) -> None:
     with pytest.raises(UsageError):
         model.sample(prompt)
     with pytest.raises(UsageError):
         model.stream(prompt)
 
 
-def test_a_batch_size_below_1_is_refused(model: PoetModel) -> None:
-    with pytest.raises(UsageError, match="batch size 0"):
+def test_sample_refuses_a_batch_size_below_1(model: Poet) -> None:
+    with pytest.raises(UsageError, match="batch_size is 0"):
         model.sample("山", batch_size=0)
 
 
-def test_score_is_the_likelihood_that_sampling_reports(model: PoetModel) -> None:
+@pytest.mark.parametrize("method", [Poet.sample, Poet.stream])
+def test_poet_keywords_are_the_declared_options(method: Any) -> None:
+    own, *parameters = inspect.signature(method).parameters.values()
+    assert own.name == "self"
+    expected = inspect.signature(Options).parameters
+    assert [one.default for one in parameters] == [one.default for one in expected.values()]
+    assert {one.annotation for one in parameters} == {str | None, float, int, int | None, bool, str}
+    assert [parameter.name for parameter in parameters] == list(declared_options())
+    assert parameters[0].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    assert {parameter.kind for parameter in parameters[1:]} == {inspect.Parameter.KEYWORD_ONLY}
+
+
+def test_sample_takes_the_prompt_by_keyword_too(model: Poet) -> None:
+    assert model.sample(prompt="山", seed=1) == model.sample("山", seed=1)
+
+
+def test_score_equals_the_likelihood_of_a_sample(model: Poet) -> None:
     request = model.request(Options("山"), seed=1)
     results = model.generate(replace(request, index=i) for i in range(300))
     ended = [s for s in results if isinstance(s, Sample) and not s.warnings]
@@ -244,11 +246,11 @@ def test_score_is_the_likelihood_that_sampling_reports(model: PoetModel) -> None
         assert scored.tokens == sample.likelihood.tokens
 
 
-def test_score_reads_any_spelling(model: PoetModel) -> None:
+def test_score_accepts_any_spelling(model: Poet) -> None:
     assert model.score(" 雲歸山, 月照人. ") == model.score("云归山，月照人。")
 
 
-def test_score_counts_characters_marks_and_the_end(model: PoetModel) -> None:
+def test_score_counts_characters_marks_and_the_end(model: Poet) -> None:
     likelihood = model.score("云归山，月照鳌。")
     counts = (likelihood.poems, likelihood.tokens, likelihood.unknown_tokens, likelihood.hanzi)
     assert counts == (1, 9, 1, 6)
@@ -256,17 +258,17 @@ def test_score_counts_characters_marks_and_the_end(model: PoetModel) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "  ", "「」"])
-def test_an_empty_text_cannot_be_scored(model: PoetModel, text: str) -> None:
+def test_score_refuses_an_empty_text(model: Poet, text: str) -> None:
     with pytest.raises(UsageError, match="no text to score"):
         model.score(text)
 
 
-def test_a_poem_is_no_longer_than_the_model_was_trained_for(model: PoetModel) -> None:
-    assert model.max_tokens == 64
+def test_sample_is_limited_to_the_trained_length(model: Poet) -> None:
+    assert model.bundle.config.data.max_tokens == 64
     assert max(len(poem.text) for poem in model.sample(num=20, seed=2)) <= 64
 
 
-def test_load_without_a_path_takes_the_newest_run(
+def test_load_without_a_path_loads_the_newest_run(
     model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -274,18 +276,18 @@ def test_load_without_a_path_takes_the_newest_run(
     run.mkdir(parents=True)
     model_file.rename(run / "best.safetensors")
     (run.parent / "latest").write_text("short\n")
-    assert poetgen.load().stored.path == run / "best.safetensors"
-    assert poetgen.load("short").stored.path == run / "best.safetensors"
+    assert poetgen.load().bundle.path == run / "best.safetensors"
+    assert poetgen.load("short").bundle.path == run / "best.safetensors"
 
 
-def test_load_takes_the_environments_model(
+def test_load_reads_the_environment_variable(
     model_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POETGEN_CHECKPOINT", str(model_file))
-    assert poetgen.load().stored.path == model_file
+    assert poetgen.load().bundle.path == model_file
 
 
-def test_load_of_a_missing_file_says_so(tmp_path: Path) -> None:
+def test_load_names_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"absent\.safetensors") as caught:
         poetgen.load(tmp_path / "absent.safetensors")
     assert caught.value.fix

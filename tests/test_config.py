@@ -1,5 +1,6 @@
-"""`poetgen.config`: defaults < file < --set, and every fault told at once."""
+"""`poetgen.config`: defaults < file < --set, all errors at once, descriptions."""
 
+import runpy
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from poetgen.config import Config, build_config, changes, config_names, load_config
+from poetgen.config import Config, build_config, changes, config_names, describe, load_config
 from poetgen.errors import ConfigError
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 COMMANDS = {"finetune": "poetgen train --init MODEL --corpus my-poems.txt"}
-"""Of those that no --config names."""
+"""Commands of configurations that are not used with --config."""
 
 
 def yaml_file(tmp_path: Path, text: str) -> str:
@@ -34,15 +35,15 @@ def refusal(source: str, *overrides: str) -> ConfigError:
     return error
 
 
-def faults(error: ConfigError) -> list[str]:
-    """The lines of the list of faults."""
+def listed(error: ConfigError) -> list[str]:
+    """Return the listed errors."""
     head, *lines = error.why.splitlines()
     assert head.endswith("is not valid:")
     assert all(line.startswith("  ") for line in lines)
     return [line.strip() for line in lines]
 
 
-def test_every_configuration_loads_and_opens_with_its_command() -> None:
+def test_bundled_configs_load() -> None:
     files = sorted(CONFIGS.glob("*.yaml"))
     assert {file.stem for file in files} >= {"tiny", "base", "large", "gru", "rnn", "finetune"}
     assert config_names() == [file.stem for file in files]
@@ -58,21 +59,21 @@ def test_every_configuration_loads_and_opens_with_its_command() -> None:
     ("name", "cell"),
     [("tiny", "lstm"), ("base", "lstm"), ("large", "lstm"), ("gru", "gru"), ("rnn", "rnn")],
 )
-def test_the_configurations_have_the_cell_of_their_name(name: str, cell: str) -> None:
+def test_bundled_configs_have_their_cell(name: str, cell: str) -> None:
     assert load_config(name).model.cell == cell
 
 
-def test_base_is_the_default() -> None:
+def test_load_default_is_base() -> None:
     assert load_config() == load_config("base")
 
 
-def test_nothing_given_is_the_defaults(tmp_path: Path) -> None:
+def test_load_empty_is_defaults(tmp_path: Path) -> None:
     assert build_config({}) == Config()
     assert load_config(yaml_file(tmp_path, "")) == Config()
     assert load_config(yaml_file(tmp_path, "# only a comment\n")) == Config()
 
 
-def test_an_override_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
+def test_load_precedence(tmp_path: Path) -> None:
     path = yaml_file(tmp_path, "train:\n  epochs: 3\n  seed: 4\n")
     config = load_config(path, ["train.epochs=5", "model.cell=gru"])
     assert config.train.epochs == 5
@@ -81,7 +82,7 @@ def test_an_override_wins_over_the_file_and_the_file_over_the_default(tmp_path: 
     assert config.model.cell == "gru"
 
 
-def test_the_last_of_equal_overrides_wins() -> None:
+def test_load_last_override_wins() -> None:
     assert load_config("base", ["train.epochs=5", "train.epochs=6"]).train.epochs == 6
 
 
@@ -98,30 +99,31 @@ def test_the_last_of_equal_overrides_wins() -> None:
         ("train.epochs= 7", 7),
         ("train.epochs =7", 7),
         ("train.seed=0", 0),
-        ("model.tied=false", False),
-        ("model.tied=true", True),
+        ("model.tie_embeddings=false", False),
+        ("model.tie_embeddings=true", True),
         ("data.corpus=[a, 'b=c']", ["a", "b=c"]),
         ("data.corpus=[yes, no, on, off, 1.2.3, 3e]", ["yes", "no", "on", "off", "1.2.3", "3e"]),
     ],
 )
-def test_the_value_of_an_override_is_read_as_yaml(override: str, value: object) -> None:
+def test_load_override_is_yaml(override: str, value: object) -> None:
     section, _, key = override.partition("=")[0].strip().partition(".")
     found = getattr(getattr(load_config("base", [override]), section), key)
     assert found == value
     assert type(found) is type(value)
 
 
-def test_numbers_and_words_in_a_file_are_read_as_in_an_override(tmp_path: Path) -> None:
+def test_load_file_scalars(tmp_path: Path) -> None:
     path = yaml_file(
-        tmp_path, "train:\n  learning_rate: 3e-4\nmodel:\n  tied: false\ndata:\n  corpus: [yes]\n"
+        tmp_path,
+        "train:\n  learning_rate: 3e-4\nmodel:\n  tie_embeddings: false\ndata:\n  corpus: [yes]\n",
     )
     config = load_config(path)
     assert config.train.learning_rate == 0.0003
-    assert config.model.tied is False
+    assert config.model.tie_embeddings is False
     assert config.data.corpus == ["yes"]
 
 
-def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+def test_load_byte_order_mark(tmp_path: Path) -> None:
     assert load_config(yaml_file(tmp_path, "\ufefftrain:\n  epochs: 3\n")).train.epochs == 3
 
 
@@ -145,8 +147,8 @@ FAULTS = [
     ("train", "batch_tokens", "15", "train.batch_tokens = 15", "greater than or equal to 16"),
     ("train", "clip_norm", "-1", "train.clip_norm = -1", "greater than or equal to 0"),
     ("model", "cell", "lstmm", "model.cell = 'lstmm'", "'lstm', 'gru' or 'rnn'"),
-    ("model", "tied", "yes", "model.tied = 'yes'", "boolean"),
-    ("model", "tied", "1", "model.tied = 1", "boolean"),
+    ("model", "tie_embeddings", "yes", "model.tie_embeddings = 'yes'", "boolean"),
+    ("model", "tie_embeddings", "1", "model.tie_embeddings = 1", "boolean"),
     ("model", "output_dropout", "1", "model.output_dropout = 1", "less than 1"),
     (
         "model",
@@ -157,11 +159,17 @@ FAULTS = [
     ),
     ("model", "output_dropout", ".nan", "model.output_dropout = nan", ""),
     ("model", "num_layers", "0", "model.num_layers = 0", "greater than or equal to 1"),
-    ("conditions", "form", "1.1", "conditions.form = 1.1", "less than or equal to 1"),
-    ("conditions", "author", "-0.1", "conditions.author = -0.1", "greater than or equal to 0"),
-    ("conditions", "title", "true", "conditions.title = True", "number"),
+    ("conditions", "form_rate", "1.1", "conditions.form_rate = 1.1", "less than or equal to 1"),
+    (
+        "conditions",
+        "author_rate",
+        "-0.1",
+        "conditions.author_rate = -0.1",
+        "greater than or equal to 0",
+    ),
+    ("conditions", "title_rate", "true", "conditions.title_rate = True", "number"),
     ("conditions", "author_min_poems", "0", "conditions.author_min_poems = 0", "equal to 1"),
-    ("train", "init", "3", "train.init = 3", "string"),
+    ("train", "init_from", "3", "train.init_from = 3", "string"),
     ("data", "corpus", "tang", "data.corpus = 'tang'", "list"),
     ("data", "corpus", "[3]", "data.corpus.0 = 3", "string"),
     ("data", "max_tokens", "15", "data.max_tokens = 15", "greater than or equal to 16"),
@@ -169,18 +177,18 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("section", "key", "value", "place", "expectation"), FAULTS)
+@pytest.mark.parametrize(("section", "key", "value", "shown", "expectation"), FAULTS)
 @pytest.mark.parametrize("way", ["file", "override"])
-def test_a_bad_value_is_told_with_its_path_and_what_was_expected(
-    tmp_path: Path, section: str, key: str, value: str, place: str, expectation: str, way: str
+def test_load_reports_bad_value(
+    tmp_path: Path, section: str, key: str, value: str, shown: str, expectation: str, way: str
 ) -> None:
     if way == "file":
         error = refusal(yaml_file(tmp_path, f"{section}:\n  {key}: {value}\n"))
     else:
         error = refusal("base", f"{section}.{key}={value}")
-    (fault,) = faults(error)
+    (fault,) = listed(error)
     found, expected, rest = fault.partition(": expected ")
-    assert found == place
+    assert found == shown
     assert expected
     assert rest
     assert expectation in rest
@@ -200,15 +208,13 @@ def test_a_bad_value_is_told_with_its_path_and_what_was_expected(
     ],
 )
 @pytest.mark.parametrize("way", ["file", "override"])
-def test_an_unknown_key_is_told_with_the_nearest_known_one(
-    tmp_path: Path, key: str, hint: str, way: str
-) -> None:
+def test_load_suggests_nearest_key(tmp_path: Path, key: str, hint: str, way: str) -> None:
     section, _, name = key.partition(".")
     if way == "file":
         error = refusal(yaml_file(tmp_path, f"{section}:\n  {name}: 3\n"))
     else:
         error = refusal("base", f"{key}=3")
-    (fault,) = faults(error)
+    (fault,) = listed(error)
     unknown = section if section not in ("data", "conditions", "model", "train") else key
     assert fault.startswith(f"unknown key '{unknown}'")
     assert hint in fault
@@ -216,24 +222,27 @@ def test_an_unknown_key_is_told_with_the_nearest_known_one(
 
 @pytest.mark.parametrize(
     ("rates", "expected"),
-    [({}, False), ({"form": 0.1}, True), ({"author": 1}, True), ({"title": 0.5}, True)],
+    [
+        ({}, False),
+        ({"form_rate": 0.1}, True),
+        ({"author_rate": 1}, True),
+        ({"title_rate": 0.5}, True),
+    ],
     ids=str,
 )
-def test_conditions_are_on_when_any_of_them_is_given_to_a_poem(
-    rates: dict[str, float], expected: bool
-) -> None:
+def test_conditions_any(rates: dict[str, float], expected: bool) -> None:
     assert build_config({"conditions": rates}).conditions.any is expected
 
 
-def test_all_faults_of_file_and_overrides_are_told_at_once(tmp_path: Path) -> None:
+def test_load_reports_all_errors(tmp_path: Path) -> None:
     path = yaml_file(
         tmp_path,
         "modle:\n  cell: gru\nmodel:\n  output_dropout: 2\n  cel: gru\ntrain:\n  epochs: 0\n  seed: x\n",
     )
     error = refusal(path, "train.clip_norm=-1", "data.min_count=0", "train.sede=3")
     assert path in error.why
-    places = sorted(fault.split(" = ")[0].split(" (")[0] for fault in faults(error))
-    assert places == [
+    paths = sorted(fault.split(" = ")[0].split(" (")[0] for fault in listed(error))
+    assert paths == [
         "data.min_count",
         "model.output_dropout",
         "train.clip_norm",
@@ -246,17 +255,17 @@ def test_all_faults_of_file_and_overrides_are_told_at_once(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("section", ["3", "[1, 2]", "lstm"])
-def test_a_section_that_is_no_section_is_a_fault(tmp_path: Path, section: str) -> None:
-    (fault,) = faults(refusal(yaml_file(tmp_path, f"model: {section}\n")))
+def test_load_rejects_section_without_keys(tmp_path: Path, section: str) -> None:
+    (fault,) = listed(refusal(yaml_file(tmp_path, f"model: {section}\n")))
     assert fault.startswith("model = ")
 
 
-def test_an_override_does_not_hide_a_fault_of_the_file(tmp_path: Path) -> None:
+def test_load_reports_file_error_despite_override(tmp_path: Path) -> None:
     refusal(yaml_file(tmp_path, "model: 3\n"), "model.cell=gru")
 
 
 @pytest.mark.parametrize("key", ["1", "true", "null"])
-def test_a_key_that_is_no_word_is_a_fault(tmp_path: Path, key: str) -> None:
+def test_load_rejects_non_string_keys(tmp_path: Path, key: str) -> None:
     refusal(yaml_file(tmp_path, f"{key}: 3\n"))
     refusal(yaml_file(tmp_path, f"model:\n  {key}: 3\n"))
 
@@ -264,14 +273,14 @@ def test_a_key_that_is_no_word_is_a_fault(tmp_path: Path, key: str) -> None:
 @pytest.mark.parametrize(
     "override", ["", "=", "train.epochs", "epochs=4", "a.b.c=4", ".epochs=4", "train.=4", "=4"]
 )
-def test_an_override_of_another_form_is_told_with_an_example(override: str) -> None:
+def test_load_rejects_malformed_override(override: str) -> None:
     error = refusal("base", override)
     assert "section.key=value" in error.why
     assert "--set train.epochs=4" in error.fix
 
 
 @pytest.mark.parametrize("value", ["[1", "{", "'", "!!int abc", "\x00", "!tag 3"])
-def test_an_override_whose_value_is_no_yaml_is_told(value: str) -> None:
+def test_load_rejects_override_of_bad_yaml(value: str) -> None:
     error = refusal("base", f"train.epochs={value}")
     assert "train.epochs" in error.why
 
@@ -291,40 +300,40 @@ def test_an_override_whose_value_is_no_yaml_is_told(value: str) -> None:
     ],
     ids=["bracket", "tab", "quote", "colons", "int", "long", "deep", "two", "python"],
 )
-def test_a_broken_yaml_file_is_told_in_one_line_with_its_name(tmp_path: Path, text: str) -> None:
+def test_load_reports_broken_yaml_on_one_row(tmp_path: Path, text: str) -> None:
     path = yaml_file(tmp_path, text)
     error = refusal(path)
     assert path in error.why
     assert "\n" not in error.why
 
 
-def test_the_place_of_a_yaml_fault_is_told(tmp_path: Path) -> None:
+def test_load_reports_yaml_position(tmp_path: Path) -> None:
     assert "line 3" in refusal(yaml_file(tmp_path, "train:\n  epochs: 3\n  seed: ]\n")).why
 
 
-def test_a_file_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
+def test_load_rejects_non_utf8(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_bytes("data:\n  corpus: [唐诗]\n".encode("gb18030"))
     assert str(path) in refusal(str(path)).why
 
 
-@pytest.mark.parametrize(("text", "kind"), [("3", "int"), ("- a\n- b\n", "list"), ("lstm", "str")])
-def test_a_file_without_sections_is_told(tmp_path: Path, text: str, kind: str) -> None:
+@pytest.mark.parametrize(("text", "found"), [("3", "int"), ("- a\n- b\n", "list"), ("lstm", "str")])
+def test_load_rejects_file_without_sections(tmp_path: Path, text: str, found: str) -> None:
     path = yaml_file(tmp_path, text)
     error = refusal(path)
     assert path in error.why
-    assert kind in error.why
+    assert found in error.why
     assert "model:" in error.fix
 
 
 @pytest.mark.parametrize("source", ["bsae", "", "a\x00b", "a" * 300, "nowhere/mine.yaml", "."])
-def test_an_unknown_configuration_is_told_with_the_names_there_are(source: str) -> None:
+def test_load_unknown_name_lists_names(source: str) -> None:
     error = refusal(source)
     for name in ("tiny", "base", "large", "gru", "rnn"):
         assert name in error.fix
 
 
-def test_a_configuration_is_frozen() -> None:
+def test_config_is_frozen() -> None:
     config = load_config("tiny")
     with pytest.raises(ValidationError):
         config.train.epochs = 3
@@ -332,13 +341,13 @@ def test_a_configuration_is_frozen() -> None:
         config.train = Config().train
 
 
-def test_building_a_configuration_leaves_the_values_as_they_were() -> None:
+def test_build_leaves_values_unchanged() -> None:
     values: dict[str, Any] = {"train": {"epochs": 3}}
     assert build_config(values, ["train.epochs=4", "model.cell=rnn"]).train.epochs == 4
     assert values == {"train": {"epochs": 3}}
 
 
-def test_changes_names_each_knob_that_differs() -> None:
+def test_changes_lists_differing_keys() -> None:
     old = build_config({"train": {"epochs": 3}})
     new = build_config({"train": {"epochs": 4}, "data": {"corpus": ["a"]}})
     assert list(changes(old, new)) == [("data.corpus", [], ["a"]), ("train.epochs", 3, 4)]
@@ -346,8 +355,8 @@ def test_changes_names_each_knob_that_differs() -> None:
 
 
 @pytest.mark.parametrize("name", ["tiny", "base", "large", "gru", "rnn", "finetune"])
-def test_a_saved_configuration_is_read_back(tmp_path: Path, name: str) -> None:
-    config = load_config(name, ["train.learning_rate=1e-5", "train.save_every=.inf"])
+def test_to_yaml_round_trip(tmp_path: Path, name: str) -> None:
+    config = load_config(name, ["train.learning_rate=1e-5", "train.save_interval_seconds=.inf"])
     assert load_config(yaml_file(tmp_path, config.to_yaml())) == config
 
 
@@ -355,7 +364,7 @@ def test_a_saved_configuration_is_read_back(tmp_path: Path, name: str) -> None:
     "path",
     ["data/tang", "yes", "true", "null", "~", "3", "1e3", "0o17", "2001-01-01", "a: b", "诗"],
 )
-def test_a_saved_corpus_path_is_read_back(tmp_path: Path, path: str) -> None:
+def test_to_yaml_round_trip_of_paths(tmp_path: Path, path: str) -> None:
     config = build_config({"data": {"corpus": [path]}})
     assert load_config(yaml_file(tmp_path, config.to_yaml())) == config
 
@@ -369,23 +378,62 @@ PATHS = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_
     learning_rate=st.floats(min_value=1e-12, max_value=1e12),
     dropout=st.floats(min_value=0, max_value=1, exclude_max=True),
     seed=st.integers(min_value=0, max_value=2**63 - 1),
-    tied=st.booleans(),
+    tie_embeddings=st.booleans(),
 )
-def test_any_saved_configuration_is_read_back(
+def test_to_yaml_round_trip_of_any(
     tmp_path_factory: pytest.TempPathFactory,
     corpus: list[str],
     learning_rate: float,
     dropout: float,
     seed: int,
-    tied: bool,
+    tie_embeddings: bool,
 ) -> None:
     config = build_config(
         {
             "data": {"corpus": corpus},
-            "model": {"input_dropout": dropout, "tied": tied},
+            "model": {"input_dropout": dropout, "tie_embeddings": tie_embeddings},
             "train": {"learning_rate": learning_rate, "seed": seed},
         }
     )
     path = tmp_path_factory.getbasetemp() / "any.yaml"
-    path.write_bytes(config.to_yaml().encode())
-    assert load_config(str(path)) == config
+    for with_descriptions in (False, True):
+        path.write_bytes(config.to_yaml(with_descriptions=with_descriptions).encode())
+        assert load_config(str(path)) == config
+
+
+KEYS = [(section, key) for section, keys in Config().model_dump().items() for key in keys]
+
+
+@pytest.mark.parametrize(("section", "key"), KEYS)
+def test_describe_every_key(section: str, key: str) -> None:
+    description = describe(section)[key]
+    assert description.endswith(".")
+    assert "\n" not in description
+    assert len(description) <= 100
+
+
+def test_to_yaml_precedes_keys_with_descriptions() -> None:
+    rows = load_config("tiny").to_yaml(with_descriptions=True).splitlines()
+    for section, key in KEYS:
+        (index,) = (i for i, row in enumerate(rows) if row.startswith(f"  {key}:"))
+        assert rows[index - 1] == f"  # {describe(section)[key]}"
+
+
+def test_reference_is_up_to_date() -> None:
+    scripts = Path(__file__).parent.parent / "scripts" / "release"
+    names = runpy.run_path(str(scripts / "make_reference.py"))
+    assert names["REFERENCE"].read_text(encoding="utf-8") == names["reference"]()
+
+
+@pytest.mark.parametrize(
+    ("path", "renamed"),
+    [
+        ("train.early_stop_epochs", "train.patience"),
+        ("model.tied", "model.tie_embeddings"),
+        ("conditions.form", "conditions.form_rate"),
+    ],
+)
+def test_build_config_names_the_new_key(path: str, renamed: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config("tiny", [f"{path}=1"])
+    assert f"unknown key '{path}' (it is now '{renamed}')" in caught.value.why

@@ -1,4 +1,4 @@
-"""`poetgen.errors`: two lines and an exit code."""
+"""`poetgen.errors`: why, fix and exit code."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from poetgen.errors import (
 
 
 @pytest.mark.parametrize(
-    ("kind", "exit_code"),
+    ("error_class", "exit_code"),
     [
         (PoetgenError, 1),
         (CorpusError, 1),
@@ -23,9 +23,9 @@ from poetgen.errors import (
         (ConfigError, 2),
     ],
 )
-def test_an_error_says_why_and_what_to_do(kind: type[PoetgenError], exit_code: int) -> None:
+def test_error_has_why_fix_and_exit_code(error_class: type[PoetgenError], exit_code: int) -> None:
     with pytest.raises(PoetgenError) as caught:
-        raise kind("there is no poem", "Write one.")
+        raise error_class("there is no poem", "Write one.")
     error = caught.value
     assert (error.why, error.fix) == ("there is no poem", "Write one.")
     assert str(error) == "there is no poem\nWrite one."

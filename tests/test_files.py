@@ -1,22 +1,22 @@
-"""`poetgen.files`: the old file or the new one, never half of either."""
+"""`poetgen.files`: atomic writes, partial output, locks."""
 
 import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from poetgen.errors import OutputError
 from poetgen.files import (
-    growing_file,
+    atomic_write,
+    atomic_writer,
     lock,
-    remove_scraps,
-    unwritable,
+    remove_partial_files,
+    write_error,
     write_text,
-    write_whole,
 )
 
 
@@ -31,14 +31,14 @@ def check(error: OutputError, path: Path) -> None:
     assert "\n" not in error.why + error.fix
 
 
-def test_text_is_written_as_utf_8_into_a_folder_that_is_made(tmp_path: Path) -> None:
+def test_write_text_creates_folder(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "诗.txt"
     write_text(path, "春眠\n")
     assert path.read_bytes() == "春眠\n".encode()
     assert names(path.parent) == ["诗.txt"]
 
 
-def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+def test_write_text_replaces_file(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_text(path, "a long first text")
     write_text(path, "short")
@@ -46,7 +46,7 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a.txt"]
 
 
-def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path: Path) -> None:
+def test_atomic_write_keeps_old_file_until_done(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_text(path, "old")
 
@@ -55,16 +55,14 @@ def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path: Path) -> None:
         assert part.parent == path.parent
         assert path.read_text(encoding="utf-8") == "old"
 
-    write_whole(path, write)
+    atomic_write(path, write)
     assert path.read_text(encoding="utf-8") == "new"
 
 
 @pytest.mark.parametrize(
     "error", [ValueError("ours"), KeyboardInterrupt(), OSError(28, "No space")]
 )
-def test_a_writer_that_fails_half_way_leaves_the_old_file_and_no_scrap(
-    tmp_path: Path, error: BaseException
-) -> None:
+def test_atomic_write_failure_keeps_old_file(tmp_path: Path, error: BaseException) -> None:
     path = tmp_path / "a.txt"
     write_text(path, "old")
 
@@ -74,42 +72,40 @@ def test_a_writer_that_fails_half_way_leaves_the_old_file_and_no_scrap(
 
     expected = OutputError if isinstance(error, OSError) else type(error)
     with pytest.raises(expected):
-        write_whole(path, write)
+        atomic_write(path, write)
     assert path.read_text(encoding="utf-8") == "old"
     assert names(tmp_path) == ["a.txt"]
 
 
-def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path: Path) -> None:
+def test_atomic_write_full_disk_names_file(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
 
     def write(_: Path) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OutputError, match="No space left on device") as caught:
-        write_whole(path, write)
+        atomic_write(path, write)
     check(caught.value, path)
 
 
-def test_a_file_is_as_readable_as_any_other_the_user_makes(tmp_path: Path) -> None:
+def test_atomic_write_uses_default_permissions(tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.touch()
 
     def write(part: Path) -> None:
         part.touch(mode=0o600)
 
-    write_whole(tmp_path / "whole", write)
+    atomic_write(tmp_path / "whole", write)
     assert (tmp_path / "whole").stat().st_mode == plain.stat().st_mode
 
 
-def write_growing(path: Path, text: str) -> None:
-    with growing_file(path) as stream:
+def write_stream(path: Path, text: str) -> None:
+    with atomic_writer(path) as stream:
         stream.write(text)
 
 
-@pytest.mark.parametrize("writer", [write_text, write_growing])
-def test_a_folder_in_the_place_of_the_file_is_an_output_error(
-    tmp_path: Path, writer: Callable[[Path, str], None]
-) -> None:
+@pytest.mark.parametrize("writer", [write_text, write_stream])
+def test_writers_reject_folder(tmp_path: Path, writer: Callable[[Path, str], None]) -> None:
     path = tmp_path / "a"
     path.mkdir()
     with pytest.raises(OutputError) as caught:
@@ -118,10 +114,8 @@ def test_a_folder_in_the_place_of_the_file_is_an_output_error(
     assert names(tmp_path) == ["a"]
 
 
-@pytest.mark.parametrize("writer", [write_text, write_growing])
-def test_a_file_in_the_place_of_the_folder_is_an_output_error(
-    tmp_path: Path, writer: Callable[[Path, str], None]
-) -> None:
+@pytest.mark.parametrize("writer", [write_text, write_stream])
+def test_writers_reject_file_as_folder(tmp_path: Path, writer: Callable[[Path, str], None]) -> None:
     (tmp_path / "a").write_text("old", encoding="utf-8")
     with pytest.raises(OutputError) as caught:
         writer(tmp_path / "a" / "b.txt", "text")
@@ -129,9 +123,9 @@ def test_a_file_in_the_place_of_the_folder_is_an_output_error(
     assert (tmp_path / "a").read_text(encoding="utf-8") == "old"
 
 
-def test_a_growing_file_appears_when_its_block_ends(tmp_path: Path) -> None:
+def test_atomic_writer_renames_at_end(tmp_path: Path) -> None:
     path = tmp_path / "new" / "poems.txt"
-    with growing_file(path) as stream:
+    with atomic_writer(path) as stream:
         stream.write("春眠\n")
         stream.flush()
         assert names(path.parent) == ["poems.txt.part"]
@@ -141,14 +135,15 @@ def test_a_growing_file_appears_when_its_block_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
-def test_a_growing_file_that_is_interrupted_keeps_what_it_has_and_the_old_file(
-    tmp_path: Path, error: type[BaseException]
+def test_atomic_writer_keeps_partial_output(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, error: type[BaseException]
 ) -> None:
+    caplog.set_level("INFO")
     path = tmp_path / "poems.txt"
     path.write_text("old", encoding="utf-8")
 
     def write() -> None:
-        with growing_file(path) as stream:
+        with atomic_writer(path) as stream:
             stream.write("hours of output")
             raise error
 
@@ -156,20 +151,27 @@ def test_a_growing_file_that_is_interrupted_keeps_what_it_has_and_the_old_file(
         write()
     assert path.read_text(encoding="utf-8") == "old"
     assert (tmp_path / "poems.txt.part").read_text(encoding="utf-8") == "hours of output"
+    assert caplog.messages == [f"partial output is kept in {tmp_path / 'poems.txt.part'}"]
 
 
-def test_a_growing_file_replaces_the_old_one_and_an_old_scrap(tmp_path: Path) -> None:
+def test_atomic_writer_removes_empty_part(tmp_path: Path) -> None:
+    with suppress(KeyboardInterrupt), atomic_writer(tmp_path / "poems.txt"):
+        raise KeyboardInterrupt
+    assert names(tmp_path) == []
+
+
+def test_atomic_writer_replaces_old_files(tmp_path: Path) -> None:
     path = tmp_path / "poems.txt"
     path.write_text("a long old text", encoding="utf-8")
-    (tmp_path / "poems.txt.part").write_text("a longer old scrap", encoding="utf-8")
-    write_growing(path, "new")
+    (tmp_path / "poems.txt.part").write_text("a longer old part", encoding="utf-8")
+    write_stream(path, "new")
     assert names(tmp_path) == ["poems.txt"]
     assert path.read_text(encoding="utf-8") == "new"
 
 
-def test_the_error_of_another_file_is_not_blamed_on_a_growing_one(tmp_path: Path) -> None:
+def test_atomic_writer_passes_other_errors(tmp_path: Path) -> None:
     def write() -> None:
-        with growing_file(tmp_path / "poems.txt") as stream:
+        with atomic_writer(tmp_path / "poems.txt") as stream:
             stream.write((tmp_path / "missing.txt").read_text(encoding="utf-8"))
 
     with pytest.raises(FileNotFoundError, match=re.escape("missing.txt")):
@@ -178,7 +180,7 @@ def test_the_error_of_another_file_is_not_blamed_on_a_growing_one(tmp_path: Path
 
 @contextmanager
 def files_of_at_most(num_bytes: int) -> Iterator[None]:
-    """Writing more fails in the block, as it would on a full disk."""
+    """Make larger writes in the block fail, as on a full disk."""
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
@@ -188,9 +190,9 @@ def files_of_at_most(num_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.parametrize("writer", [write_text, write_growing])
+@pytest.mark.parametrize("writer", [write_text, write_stream])
 @pytest.mark.parametrize("size", [6_000, 100_000], ids=["in the last flush", "in a write"])
-def test_no_room_for_the_new_file_leaves_the_old_one(
+def test_writers_keep_old_file_on_full_disk(
     tmp_path: Path, writer: Callable[[Path, str], None], size: int
 ) -> None:
     path = tmp_path / "a.txt"
@@ -201,15 +203,15 @@ def test_no_room_for_the_new_file_leaves_the_old_one(
     assert path.read_text(encoding="utf-8") == "old"
 
 
-def test_unwritable_says_what_the_system_said(tmp_path: Path) -> None:
-    error = unwritable(tmp_path / "a", PermissionError(13, "Permission denied"))
+def test_write_error_has_reason(tmp_path: Path) -> None:
+    error = write_error(tmp_path / "a", PermissionError(13, "Permission denied"))
     assert error.why.endswith("Permission denied")
     check(error, tmp_path / "a")
-    assert unwritable(tmp_path / "a", OSError("odd")).why.endswith("odd")
+    assert write_error(tmp_path / "a", OSError("odd")).why.endswith("odd")
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_without_leave_to_write_is_an_output_error(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root can write anywhere")
+def test_write_text_without_permission(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
         with pytest.raises(OutputError) as caught:
@@ -219,18 +221,18 @@ def test_a_folder_without_leave_to_write_is_an_output_error(tmp_path: Path) -> N
     check(caught.value, tmp_path / "a.txt")
 
 
-def test_a_pipe_is_written_straight_to_by_its_name_in_dev_fd() -> None:
+def test_atomic_writer_writes_to_pipe() -> None:
     if not Path("/dev/fd").is_dir():
-        pytest.skip("no /dev/fd there")
+        pytest.skip("there is no /dev/fd")
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as stream:
-        write_growing(Path(f"/dev/fd/{writing}"), "春眠")
+        write_stream(Path(f"/dev/fd/{writing}"), "春眠")
         os.close(writing)
         assert stream.read() == "春眠".encode()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no locks there")
-def test_a_lock_is_one_opener_s_until_it_closes(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
+def test_lock_is_exclusive(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.touch()
     with path.open() as first, path.open() as second:
@@ -240,8 +242,8 @@ def test_a_lock_is_one_opener_s_until_it_closes(tmp_path: Path) -> None:
         assert lock(second.fileno())
 
 
-def test_scraps_go_and_nothing_else(tmp_path: Path) -> None:
+def test_remove_partial_files(tmp_path: Path) -> None:
     for name in (".model.123.part", "model", "poems.part", ".hidden"):
         (tmp_path / name).touch()
-    remove_scraps(tmp_path)
+    remove_partial_files(tmp_path)
     assert names(tmp_path) == [".hidden", "model", "poems.part"]

@@ -1,9 +1,9 @@
-"""Imports point down only, and what need not import torch does not."""
+"""Imports point down, form no cycles, and load torch only where it is needed."""
 
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,25 +12,51 @@ import poetgen
 
 PACKAGE = Path(poetgen.__file__).parent
 
-# Lowest first; parts on one floor do not import each other, except that files may name errors.
+# Lowest first.  Parts on the same floor do not import each other.
 FLOORS = [
     {"errors"},
-    {"files"},
-    {"config", "prosody"},
+    {"files", "config", "prosody"},
     {"data"},
     {"model"},
-    {"training", "sampling"},
-    {"evaluation", "inspection"},
+    {"runs"},
+    {"sampling"},
+    {"training", "batch", "evaluation", "inspection"},
+    {"views"},
     {"api"},
-    {"poetgen"},  # __init__.py: the version, and the way to api
+    {"poetgen"},  # __init__.py: the version and `load`
     {"cli"},
     {"__main__"},
 ]
 FLOOR_OF = {part: floor for floor, parts in enumerate(FLOORS) for part in parts}
 
+# Parts whose modules do not import torch, and their modules that do.
+WITHOUT_TORCH = {
+    "errors",
+    "files",
+    "config",
+    "prosody",
+    "data",
+    "runs",
+    "batch",
+    "views",
+    "poetgen",
+}
+TORCH_MODULES = {"poetgen.data.batches", "poetgen.batch.job"}
+LIGHT_MODULES = {
+    "poetgen.cli.main",
+    "poetgen.evaluation.report",
+    "poetgen.inspection.result",
+    "poetgen.model.format",
+    "poetgen.training.prepare",
+    "poetgen.sampling.options",
+    "poetgen.sampling.prompt",
+    "poetgen.sampling.request",
+}
+"""Modules without torch in parts that otherwise need it."""
+
 
 def module_names(package: Path) -> dict[str, Path]:
-    """{dotted name: file} of every module below `package`."""
+    """Return {dotted name: file} of every module below `package`."""
     names = {}
     for file in package.rglob("*.py"):
         parts = file.relative_to(package.parent).with_suffix("").parts
@@ -39,7 +65,7 @@ def module_names(package: Path) -> dict[str, Path]:
 
 
 def imported(file: Path, module: str, known: set[str]) -> Iterator[str]:
-    """The modules of the package that `file` imports, anywhere in it."""
+    """Yield the project's modules that `file` imports, in functions and TYPE_CHECKING blocks too."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "poetgen")
@@ -53,27 +79,111 @@ def imported(file: Path, module: str, known: set[str]) -> Iterator[str]:
                 yield inner if inner in known else origin
 
 
+def import_graph(package: Path) -> dict[str, set[str]]:
+    """Return {module: modules that it imports}, its own package's `__init__` excluded."""
+    modules = module_names(package)
+    return {
+        module: {
+            target
+            for target in imported(file, module, set(modules))
+            if not module.startswith(f"{target}.") or target == "poetgen"
+        }
+        for module, file in modules.items()
+    }
+
+
 def part(module: str) -> str:
+    """Return the top-level part of a module: its package or file below `poetgen`."""
     return module.split(".")[1] if "." in module else module
 
 
 def upward_imports(package: Path) -> list[str]:
-    modules = module_names(package)
     return [
         f"{module} imports {target}"
-        for module, file in modules.items()
-        for target in imported(file, module, set(modules))
+        for module, targets in import_graph(package).items()
+        for target in targets
         if part(target) != part(module) and FLOOR_OF[part(target)] >= FLOOR_OF[part(module)]
     ]
 
 
-def test_imports_point_down_only() -> None:
+def cycles(graph: Mapping[str, set[str]]) -> list[list[str]]:
+    """Return the strongly connected components with more than one module (Tarjan 1972)."""
+    index_of: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(module: str) -> None:
+        index_of[module] = low[module] = len(index_of)
+        stack.append(module)
+        for target in sorted(graph.get(module, set())):
+            if target not in index_of:
+                visit(target)
+                low[module] = min(low[module], low[target])
+            elif target in stack:
+                low[module] = min(low[module], index_of[target])
+        if low[module] == index_of[module]:
+            component = stack[stack.index(module) :]
+            del stack[-len(component) :]
+            if len(component) > 1:
+                found.append(sorted(component))
+
+    for module in sorted(graph):
+        if module not in index_of:
+            visit(module)
+    return found
+
+
+def modules_without_torch() -> list[str]:
+    names = {name for name in module_names(PACKAGE) if part(name) in WITHOUT_TORCH}
+    return sorted((names - TORCH_MODULES) | LIGHT_MODULES)
+
+
+def first_import_of_torch(modules: list[str]) -> str:
+    """Return the first of `modules` that loads torch, or an empty string; they are imported in order."""
+    script = (
+        "import importlib, sys\n"
+        f"for name in {modules!r}:\n"
+        "    importlib.import_module(name)\n"
+        "    if 'torch' in sys.modules:\n"
+        "        print(name, end='')\n"
+        "        break\n"
+    )
+    completed = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120
+    )
+    assert (completed.returncode, completed.stderr) == (0, "")
+    return completed.stdout
+
+
+def test_imports_point_down() -> None:
     assert len(module_names(PACKAGE)) > 20
     assert upward_imports(PACKAGE) == []
 
 
+def test_imports_have_no_cycles() -> None:
+    assert cycles(import_graph(PACKAGE)) == []
+
+
 def test_every_part_has_a_floor() -> None:
     assert {part(module) for module in module_names(PACKAGE)} <= set(FLOOR_OF)
+
+
+def test_light_modules_do_not_import_torch() -> None:
+    modules = modules_without_torch()
+    assert len(modules) > 15
+    assert set(module_names(PACKAGE)) >= {*modules, *TORCH_MODULES}
+    assert first_import_of_torch(modules) == ""
+
+
+@pytest.mark.parametrize("module", sorted(TORCH_MODULES))
+def test_torch_modules_import_torch(module: str) -> None:
+    assert first_import_of_torch([module]) == module, "remove it from TORCH_MODULES"
+
+
+def test_import_of_torch_is_found() -> None:
+    modules = ["poetgen.errors", "poetgen.model.cell"]
+    assert first_import_of_torch(modules) == "poetgen.model.cell"
 
 
 @pytest.mark.parametrize(
@@ -81,53 +191,58 @@ def test_every_part_has_a_floor() -> None:
     [
         (
             "data/read.py",
-            "from poetgen.model import lstm",
+            "from poetgen.model import network",
             "poetgen.data.read imports poetgen.model",
         ),
         ("data/read.py", "import poetgen.cli", "poetgen.data.read imports poetgen.cli"),
         (
             "training/run.py",
-            "def f():\n    from poetgen.sampling.decode import x",
-            "poetgen.training.run imports poetgen.sampling.decode",
+            "def f():\n    from poetgen.evaluation.report import x",
+            "poetgen.training.run imports poetgen.evaluation.report",
         ),
         ("config.py", "from poetgen import __version__", "poetgen.config imports poetgen"),
         ("model/a.py", "from poetgen import api", "poetgen.model.a imports poetgen.api"),
+        ("files.py", "import poetgen.config", "poetgen.files imports poetgen.config"),
         ("cli/main.py", "import poetgen", None),
+        ("training/run.py", "from poetgen.sampling.decode import x", None),
         ("files.py", "from poetgen.errors import OutputError", None),
     ],
 )
-def test_an_upward_import_is_found(
+def test_upward_import_is_found(
     tmp_path: Path, where: str, statement: str, fault: str | None
 ) -> None:
-    package = tmp_path / "poetgen"
-    for name in ("__init__.py", "api.py", "errors.py", where):
-        (package / name).parent.mkdir(parents=True, exist_ok=True)
-        (package / name).touch()
-    (package / where).write_text(statement)
+    package = make_package(tmp_path, {where: statement})
     assert upward_imports(package) == ([] if fault is None else [fault])
 
 
-NEED_TORCH = {"poetgen.data.batches"}
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import poetgen.data.a",
+        "def f():\n    from poetgen.data.a import x",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from poetgen.data import a",
+    ],
+)
+def test_cycle_is_found(tmp_path: Path, statement: str) -> None:
+    files = {
+        "data/a.py": "from poetgen.data.b import x",
+        "data/b.py": "from poetgen.data.c import x",
+        "data/c.py": statement,
+        "data/d.py": "from poetgen.data.a import x",
+    }
+    loop = ["poetgen.data.a", "poetgen.data.b", "poetgen.data.c"]
+    assert cycles(import_graph(make_package(tmp_path, files))) == [loop]
+    files["data/c.py"] = ""
+    assert cycles(import_graph(make_package(tmp_path, files))) == []
 
 
-def modules_without_torch() -> list[str]:
-    light = {"errors", "files", "config", "prosody", "data"}
-    below = [m for m in module_names(PACKAGE) if part(m) in light and m not in NEED_TORCH]
-    said = [f"poetgen.sampling.{m}" for m in ("prompt", "request", "options", "jobs", "continued")]
-    return sorted({"poetgen", "poetgen.cli.main", "poetgen.training.plan", *below, *said})
-
-
-def test_the_lower_floors_and_the_command_line_do_not_import_torch() -> None:
-    modules = modules_without_torch()
-    assert len(modules) > 15
-    script = (
-        "import importlib, sys\n"
-        f"for name in {modules!r}:\n"
-        "    importlib.import_module(name)\n"
-        "    if 'torch' in sys.modules:\n"
-        "        sys.exit(f'{name} imports torch')\n"
+def make_package(folder: Path, files: Mapping[str, str]) -> Path:
+    """Return a package `poetgen` in `folder` with these files and a few empty ones."""
+    package = folder / "poetgen"
+    empty = dict.fromkeys(
+        ("__init__.py", "api.py", "errors.py", "config.py", "data/__init__.py"), ""
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    for name, content in (empty | dict(files)).items():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(content)
+    return package

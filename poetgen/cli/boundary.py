@@ -1,8 +1,9 @@
-"""Where exceptions become exit codes: the one place that prints errors."""
+"""Where exceptions become exit codes and log messages become text: the one place that prints errors."""
 
 import errno
 import functools
 import io
+import logging
 import os
 import signal
 import sys
@@ -15,27 +16,37 @@ from poetgen.errors import PoetgenError
 P = ParamSpec("P")
 
 
-def tell(message: str) -> None:
-    """A remark to the person at the terminal: on stderr, so that stdout holds results alone."""
-    print(message, file=sys.stderr, flush=True)  # noqa: T201
+class _StderrHandler(logging.Handler):
+    """Prints messages to stderr, so that stdout holds results only; marks warnings as such."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = "warning: " if record.levelno == logging.WARNING else ""
+        print(prefix + record.getMessage(), file=sys.stderr, flush=True)  # noqa: T201
 
 
-def bounded(command: Callable[P, None]) -> Callable[P, None]:
-    """`command` with its errors told in two lines and its exit code set (see docs/design.md)."""
+def handle_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """Return `command` with its errors reported in two lines and its exit code set.
+
+    docs/design.md lists the codes.
+    """
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        before = signal.signal(signal.SIGTERM, _terminate)
+        logger = logging.getLogger("poetgen")
+        if not any(isinstance(handler, _StderrHandler) for handler in logger.handlers):
+            logger.addHandler(_StderrHandler())
+            logger.setLevel(logging.INFO)
+        previous = signal.signal(signal.SIGTERM, _terminate)
         try:
             command(*args, **kwargs)
         except PoetgenError as error:
-            tell(f"poetgen: {error.why}\n  → {error.fix}")
+            logger.error("poetgen: %s\n  → %s", error.why, error.fix)
             raise SystemExit(error.exit_code) from error
         except KeyboardInterrupt:
-            tell("poetgen: interrupted")
+            logger.error("poetgen: interrupted")
             raise SystemExit(130) from None
         finally:
-            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: not Python's to know
+            signal.signal(signal.SIGTERM, previous or signal.SIG_DFL)  # None: not set by Python
 
     return run
 
@@ -43,15 +54,21 @@ def bounded(command: Callable[P, None]) -> Callable[P, None]:
 def run_program(program: Callable[[], object]) -> NoReturn:
     """Run `program`, whatever its streams are like, and leave by SystemExit.
 
-    Its help and version are printed outside of any command, so this is around them too.
+    Help and version are printed outside of any command, so this wraps them too.
     """
-    _ready_streams()
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal of another encoding shows \u5e8a rather than crash.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     code: str | int | None = 0
     try:
         try:
             program()
         except SystemExit as end:
-            # Of a reader (head, less) that has seen enough, typer and rich make a failure.
+            # A reader (head, less) that has seen enough is a failure to typer and rich.
             code = 0 if isinstance(end.__context__, BrokenPipeError) else end.code
         sys.stdout.flush()
     except BrokenPipeError:
@@ -60,24 +77,16 @@ def run_program(program: Callable[[], object]) -> NoReturn:
         if error.errno != errno.ENOSPC:
             raise
         _abandon_stdout()
-        tell("poetgen: the disk is full\n  → Free some space and run the command again.")
+        print(  # noqa: T201
+            "poetgen: the disk is full\n  → Free some space and run the command again.",
+            file=sys.stderr,
+        )
         code = 1
     raise SystemExit(code)
 
 
-def _ready_streams() -> None:
-    """No stream that is missing, none that a character can break."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal of another encoding shows \u5e8a rather than crash.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
 def _abandon_stdout() -> None:
-    """Let Python's last flush, at exit, go nowhere: it would fail as the one before did."""
+    """Redirect Python's last flush, at exit, to nowhere: it would fail as the one before did."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

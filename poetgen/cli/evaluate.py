@@ -1,24 +1,19 @@
 """`poetgen eval`."""
 
 import json
+import logging
 import sys
-from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Never
+from typing import Annotated
 
 import typer
-from tqdm import tqdm
 
-from poetgen.cli.boundary import tell
+from poetgen.cli.options import CorpusOption, DeviceOption, JsonOption
 from poetgen.data.split import Split
-from poetgen.errors import CorpusError, UsageError
+from poetgen.errors import UsageError
 
-if TYPE_CHECKING:
-    from poetgen.evaluation.held_out import EvaluationSet
-    from poetgen.evaluation.report import Plan
-    from poetgen.model.store import StoredModel
+logger = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -26,180 +21,102 @@ def evaluate(
         list[str] | None,
         typer.Argument(
             metavar="[MODEL]...",
-            help="Model files, run folders or names of runs. Default: the one that sample takes.",
+            help="Model files, run folders, names of runs, or tang (the bundled model). "
+            "Default: $POETGEN_CHECKPOINT, the newest run, the bundled model.",
         ),
     ] = None,
-    corpus: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="The corpus whose split to take; repeatable. "
-            "Default: that of the model's run, $POETGEN_CORPUS, data/tang."
-        ),
-    ] = None,
+    corpus: CorpusOption = None,
     split: Annotated[
-        Split | None, typer.Option(help="Which part of the corpus. Default: test.")
+        Split | None, typer.Option(help="Split of the corpus to evaluate on. Default: test.")
     ] = None,
     poems: Annotated[
         Path | None,
-        typer.Option(help="Poems to measure on instead: JSON, JSONL, or text with a poem a line."),
+        typer.Option(help="Evaluate on these poems instead: JSON, JSONL, or a poem per line."),
     ] = None,
-    samples: Annotated[
+    samples_per_form: Annotated[
         int,
-        typer.Option(min=0, help="Poems that a model writes of each form; 0: likelihood alone."),
+        typer.Option(min=0, help="Poems to generate of each form; 0 evaluates likelihood only."),
     ] = 200,
     temperature: Annotated[
-        str, typer.Option(help="Of writing; several with commas between: 0.6,0.8,1.0.")
+        str,
+        typer.Option(
+            "--temperature", "-t", help="Sampling temperatures, separated by commas: 0.6,0.8,1.0."
+        ),
     ] = "0.8",
     constrained: Annotated[
-        bool, typer.Option(help="Let poems be written with form, rhyme and tones imposed, too.")
+        bool, typer.Option(help="Also generate poems with form, rhyme and tones imposed.")
     ] = False,
     baseline: Annotated[
-        bool, typer.Option("--baseline", help="Set Kneser–Ney models of the same text beside.")
+        bool, typer.Option("--baseline", help="Also score Kneser–Ney models of the training split.")
     ] = False,
-    written: Annotated[
+    generated: Annotated[
         list[Path] | None,
-        typer.Option(help="A file of poems to measure as if a model had written it; repeatable."),
+        typer.Option(help="A file of poems to measure like a model's samples; repeatable."),
     ] = None,
     seed: Annotated[
-        int, typer.Option(help="The same seed gives the same report on the same machine.")
+        int,
+        typer.Option("--seed", "-s", help="The same seed gives the same report on one machine."),
     ] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
     html: Annotated[
         Path | None, typer.Option(help="Write a page with tables, plots and poems to this file.")
     ] = None,
 ) -> None:
-    """Measure how good models are, beside real poems they have not seen.
+    """Evaluate models on real poems that they were not trained on.
 
-    How well they foresee these (lower is better; every poem from a fresh state, in fp32), and how the
-    poems that they write compare: verse, diversity, copying, choice of characters.
+    Reports the likelihood of these poems (lower perplexity is better; every poem from a zero state, in
+    fp32), and compares generated poems with them: verse, diversity, copying, choice of characters.
     """
     if poems is not None and (corpus or split is not None):
-        raise UsageError("--poems goes with neither --corpus nor --split", "Leave one of them out.")
-    if written and not samples:
-        raise UsageError(
-            "--samples 0 measures no poems, those of --written neither", "Leave one of them out."
-        )
-    from poetgen.model.locate import find_model
+        raise UsageError("--poems goes with neither --corpus nor --split", "Omit one of them.")
+    if generated and not samples_per_form:
+        raise UsageError("--samples-per-form 0 excludes --generated", "Omit one of them.")
+    from poetgen.runs import find_model
 
     choices = [find_model(name) for name in models] if models else [find_model()]
     for choice in choices:
-        tell(f"model {choice.path} ({choice.why})")
+        logger.info("model %s (%s)", choice.path, choice.why)
+    temperatures = _parse_temperatures(temperature)
     from rich.console import Console
 
-    from poetgen.evaluation.held_out import beside
-    from poetgen.evaluation.page import page
-    from poetgen.evaluation.report import Plan, evaluate_models
-    from poetgen.evaluation.sampled import poems_of_file
-    from poetgen.evaluation.table import full_width, tables
-    from poetgen.files import growing_file
-    from poetgen.model.store import load_model
+    from poetgen.evaluation.dataset import load_evaluation_set
+    from poetgen.evaluation.evaluate import EvalConfig, evaluate_models
+    from poetgen.evaluation.report import report_to_json
+    from poetgen.evaluation.samples import samples_from_file
+    from poetgen.files import atomic_writer
+    from poetgen.model.file import load_model
+    from poetgen.views.report_page import report_page
+    from poetgen.views.report_table import full_width, report_tables
 
-    plan = Plan(samples, _temperatures(temperature), seed, constrained, baseline)
-    lots = [(str(path), poems_of_file(path)) for path in written or ()]
-    stored = [load_model(choice.path) for choice in choices]
-    on = _of_file(poems, plan) if poems is not None else _of_corpus(corpus, split, stored, plan)
-    on = beside(on, stored)
-    for remark in on.remarks:
-        tell(f"warning: {remark}")
-    # Opened first: that it cannot be written should not come out after minutes of work.
-    with nullcontext() if html is None else growing_file(html) as stream:
-        with _Bar() as bar:
-            report = evaluate_models(stored, on, plan, written=lots, progress=bar)
+    config = EvalConfig(samples_per_form, temperatures, seed, constrained, baseline)
+    samples = [(str(path), samples_from_file(path)) for path in generated or ()]
+    bundles = [load_model(choice.path, device) for choice in choices]
+    eval_set = load_evaluation_set(
+        bundles,
+        poems=poems,
+        corpus=corpus or (),
+        split=split,
+        has_samples=samples_per_form > 0,
+        baseline=baseline,
+    )
+    # The page is opened first: a path that cannot be written fails before minutes of work.
+    with nullcontext() if html is None else atomic_writer(html) as stream:
+        report = evaluate_models(bundles, eval_set, config, generated=samples)
         if stream is not None:
-            stream.write(page(report))
+            stream.write(report_page(report))
     if as_json:
-        typer.echo(json.dumps(report, ensure_ascii=False, indent=1))
+        typer.echo(json.dumps(report_to_json(report), ensure_ascii=False, indent=1))
         return
-    # In a file or a pipe there is no edge that a table has to keep to.
+    # A file or a pipe has no width that a table must fit.
     console = Console(width=None if sys.stdout.isatty() else full_width(report))
-    for table in tables(report, console.width):
-        console.print(table)
+    console.print(*report_tables(report, console.width), sep="")
 
 
-def _temperatures(text: str) -> tuple[float, ...]:
-    from poetgen.sampling.request import Settings, check_settings
-
+def _parse_temperatures(text: str) -> tuple[float, ...]:
     try:
-        found = tuple(float(part) for part in text.split(","))
+        return tuple(dict.fromkeys(float(part) for part in text.split(",")))
     except ValueError:
         raise UsageError(
             f"--temperature {text} is not a list of numbers", "Give one or more: 0.6,0.8,1.0"
         ) from None
-    for one in found:
-        check_settings(Settings(temperature=one))
-    return tuple(dict.fromkeys(found))
-
-
-def _of_file(path: Path, plan: "Plan") -> "EvaluationSet":
-    """The poems of a file, with what is not taken of it told, and the training text if it is here."""
-    from poetgen.data.corpus import corpus_paths, load_corpus
-    from poetgen.evaluation.held_out import file_set
-
-    on, cleaning = file_set(path)
-    for fault in cleaning.faults():
-        tell(f"warning: {fault}")
-    for reason, count in cleaning.dropped.items():
-        tell(f"warning: {count} records of {path} are not scored: {reason}")
-    paths = corpus_paths()
-    if (plan.samples or plan.baseline) and all(path.exists() for path in paths):
-        return replace(on, train=load_corpus(paths).splits["train"])
-    if plan.baseline:
-        raise CorpusError(
-            f"--baseline is trained on the corpus, and there is none at {paths[0]}",
-            "Fetch it with `poetgen corpus fetch`, or leave --baseline out.",
-        )
-    return on
-
-
-def _of_corpus(
-    given: Sequence[Path] | None,
-    split: Split | None,
-    stored: "Sequence[StoredModel]",
-    plan: "Plan",
-) -> "EvaluationSet":
-    """A split of the corpus; no poems where none is asked for by name and none is here."""
-    from poetgen.data.corpus import DEFAULT_FOLDER, corpus_paths, load_corpus
-    from poetgen.evaluation.held_out import no_set, split_set
-
-    of_runs = (found for model in stored if model.path and (found := _corpus_of_run(model.path)))
-    paths = corpus_paths(given or next(of_runs, []))
-    is_default = paths == [DEFAULT_FOLDER] and not given and split is None
-    if is_default and plan.samples and not plan.baseline and not DEFAULT_FOLDER.exists():
-        return no_set(
-            f"there is no corpus at {DEFAULT_FOLDER}: no likelihood, and no real poems beside the "
-            "model's (poetgen corpus fetch gets it)"
-        )
-    return split_set(load_corpus(paths), ", ".join(map(str, paths)), split or "test")
-
-
-def _corpus_of_run(model: Path) -> list[Path]:
-    """The corpus that the run folder around a model file names, if it is still there."""
-    from poetgen.config import load_config
-    from poetgen.data.corpus import corpus_paths
-
-    beside = model.with_name("config.yaml")
-    places = load_config(str(beside)).data.corpus if beside.is_file() else []
-    paths = corpus_paths([Path(place) for place in places]) if places else []
-    return paths if all(path.exists() for path in paths) else []
-
-
-class _Bar:
-    """A bar on stderr for each stage, gone when it is done; none where stderr is no terminal."""
-
-    def __init__(self) -> None:
-        self._bar: tqdm[Never] | None = None
-
-    def __enter__(self) -> "_Bar":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def stage(self, name: str, total: int) -> None:
-        self.__exit__()
-        self._bar = tqdm(desc=name, total=total, leave=False, disable=None, unit="")
-
-    def advance(self, num: int) -> None:
-        if self._bar is not None:
-            self._bar.update(num)

@@ -1,13 +1,16 @@
 """The `poetgen` program.  Nothing here or in the command files imports torch at the top."""
 
-from typing import Annotated, NoReturn
+from functools import partial
+from typing import Annotated
 
 import typer
 
 import poetgen
-from poetgen.cli.boundary import bounded, run_program
+from poetgen.cli.boundary import handle_errors, run_program
+from poetgen.cli.config import config
 from poetgen.cli.corpus import fetch, report
 from poetgen.cli.evaluate import evaluate
+from poetgen.cli.export import export
 from poetgen.cli.info import info
 from poetgen.cli.inspect import inspect
 from poetgen.cli.sample import sample
@@ -15,7 +18,7 @@ from poetgen.cli.scan import scan
 from poetgen.cli.train import train
 
 app = typer.Typer(
-    help="Train a stacked LSTM on the Tang poems, and have it write new ones.",
+    help="Train a stacked LSTM on Tang poems and generate new ones.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -31,7 +34,7 @@ app.add_typer(corpus_app, name="corpus")
 
 # Every help text ends in commands that can be typed.
 for _app, _name, _command, *_examples in (
-    (corpus_app, "fetch", fetch, "corpus fetch --to data/tang"),
+    (corpus_app, "fetch", fetch, "corpus fetch --output-dir data/tang"),
     (corpus_app, "report", report, "corpus report --corpus data/tang --json"),
     (app, "train", train, "train --config base --set train.epochs=4 --run short"),
     (
@@ -46,30 +49,22 @@ for _app, _name, _command, *_examples in (
     (app, "eval", evaluate, "eval --corpus data/tang --split test --json"),
     (app, "inspect", inspect, "inspect 床前明月光，疑是地上霜。 --output gates.html"),
     (app, "info", info, "info --json"),
+    (app, "config", config, "config tiny --set train.epochs=4 > mine.yaml"),
+    (app, "export", export, "export short --int8 --output short.safetensors"),
     (app, "scan", scan, "scan 白日依山尽，黄河入海流。欲穷千里目，更上一层楼。"),
 ):
     _epilog = "\n\n".join(f"Example: `poetgen {example}`" for example in _examples)
-    _app.command(_name, epilog=_epilog)(bounded(_command))
+    _app.command(_name, epilog=_epilog)(handle_errors(_command))
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
         typer.echo(f"poetgen {poetgen.__version__}")
         raise typer.Exit
 
 
-@app.callback()
-def _options(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", is_eager=True, callback=_print_version, help="Print the version."
-        ),
-    ] = False,
-) -> None:
-    pass
-
-
-def main() -> NoReturn:
-    """Run the program; it leaves by SystemExit."""
-    run_program(app)
+main = partial(run_program, app)
+"""Run the program; it leaves by SystemExit."""

@@ -1,77 +1,52 @@
 """`poetgen train`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from poetgen.cli.boundary import tell
+from poetgen.cli.options import CorpusOption, DeviceOption, SetOption
 
 
 def train(
     config: Annotated[
         str | None,
         typer.Option(
+            "--config",
+            "-c",
             help="base (the default), tiny, large, gru, rnn, char-rnn, pretrain, tang, finetune, or a YAML "
-            "file."
+            "file.",
         ),
     ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one value; repeatable."),
-    ] = None,
-    corpus: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="A file or folder of poems (JSON, JSONL, or text with a poem a line), or `starter`; "
-            "repeatable. Default: the config's, $POETGEN_CORPUS, data/tang (fetched if missing)."
-        ),
-    ] = None,
+    overrides: SetOption = None,
+    corpus: CorpusOption = None,
     run: Annotated[
         str | None, typer.Option(help="Name of the run, a folder in checkpoints/.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run: --run, or the newest.")
+        bool, typer.Option("--resume", help="Continue a run: --run, or the newest.")
     ] = False,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Begin a run of that name anew, deleting the old one.")
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing run of that name.")
     ] = False,
     init: Annotated[
         str | None,
         typer.Option(
             metavar="MODEL",
-            help="Start from this model (a file, a run folder, a run's name), its vocabulary extended; "
-            "the default of --config is then finetune.",
+            help="Start from this model (a file, a run folder or a run); --config defaults to finetune.",
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: DeviceOption = "auto",
 ) -> None:
     """Train a model.
 
-    Ctrl-C saves and stops; `--resume` goes on from there.
+    Ctrl-C saves and stops; `--resume` continues from there.
     """
-    from poetgen.model.device import choose_device
-    from poetgen.training.plan import plan_run
-    from poetgen.training.run import train as train_run
+    from poetgen.model.network import choose_device
+    from poetgen.training.loop import train as train_run
+    from poetgen.training.prepare import TrainOptions, prepare
 
-    target = choose_device(device)  # before anything is fetched
-    plan = plan_run(
-        config,
-        overrides or [],
-        corpus or [],
-        run=run,
-        resume=resume,
-        fresh=fresh,
-        init=init,
-        tell=tell,
-    )
-    result = train_run(
-        plan.config,
-        plan.corpus,
-        plan.folder,
-        resume=resume,
-        fresh=fresh,
-        device=target,
-        tell=tell,
-    )
-    typer.echo(str(result.folder.best))
+    torch_device = choose_device(device)  # fails before anything is fetched
+    options = TrainOptions(config, overrides or (), corpus or (), run, resume, overwrite, init)
+    plan = prepare(options)
+    train_run(plan, torch_device)
+    typer.echo(str(plan.run.best))

@@ -1,1 +1,1 @@
-"""Files in, batches of ids out: fetch → read → clean → split → vocab → batches."""
+"""From corpus files to batches of token ids: fetch → read → clean → split → vocab → batches."""

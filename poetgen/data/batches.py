@@ -1,6 +1,6 @@
-"""Ids in, tensors out: length-bucketed, masked, of few shapes, and resumable from any batch.
+"""Batches of token ids: bucketed by length, padded to few shapes, resumable from any batch.
 
-Shape suffixes: B rows (poems), T places (tokens).
+Shape suffixes: B rows (poems), T time steps (tokens).
 """
 
 import random
@@ -12,19 +12,18 @@ from torch import Tensor
 
 from poetgen.data.vocab import BOS, PAD
 
-# The common forms fill theirs exactly: 五绝 has 25 tokens (24 and the end), 七绝 33, 五律 49, 七律 65,
-# and five-character poems of 12, 16, 20 and 28 lines 73, 97, 121 and 169; with form and author before
-# them two more.  The rest is for titles.  The CPU's LSTM kernel is prepared anew for each shape, so
-# there are few.
+# The common forms fill theirs exactly: 五绝 has 25 tokens (24 and <eos>), 七绝 33, 五律 49, 七律 65;
+# five-character poems of 12, 16, 20 and 28 lines have 73, 97, 121 and 169.  Form and author add two.
+# The other lengths are for titles.  The CPU prepares an LSTM kernel per shape, so shapes are few.
 _BUCKETS = (25, 27, 33, 35, 41, 49, 51, 58, 65, 67, 73, 82, 97, 108, 121, 137, 169, 200, 256, 288)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Poems of similar length side by side; `targets_BT` is `tokens_BT` one place on.
+    """Poems of similar length; `targets_BT` is `tokens_BT` shifted left by one.
 
-    Where a row is past its end, or stands empty, both hold `PAD`; up to `<bos>`, which conditions may
-    precede, the targets do.  A place whose target is `PAD` counts for nothing.
+    Both are `PAD` after the end of a row and in empty rows.  Targets are also `PAD` for conditions,
+    which precede `<bos>`.  Positions with a `PAD` target do not count towards the loss.
     """
 
     tokens_BT: Tensor
@@ -42,24 +41,24 @@ def training_batches(
     epoch: int,
     start: int = 0,
 ) -> Iterator[Batch]:
-    """The batches of an epoch from number `start` on, in an order that (seed, epoch) decides.
+    """Yield the batches of an epoch from index `start` on, shuffled by (seed, epoch).
 
-    Every bucket has one batch shape, of at most `batch_tokens` places; its last batch is filled up
-    with empty rows.
+    All batches of a bucket have one shape of at most `batch_tokens` tokens, or one row; the last
+    batch is padded with empty rows.
     """
     for length, rows, members in _plan(sequences, batch_tokens, seed, epoch)[start:]:
         yield _collate([sequences[i] for i in members], length, rows)
 
 
 def num_batches(sequences: Sequence[Sequence[int]], *, batch_tokens: int) -> int:
-    """How many batches an epoch has: the same for every seed and epoch."""
+    """Return the number of batches per epoch; it is equal for every seed and epoch."""
     return sum(1 for _ in _buckets(sequences, batch_tokens, range(len(sequences))))
 
 
 def ordered_batches(
     sequences: Sequence[Sequence[int]], *, batch_tokens: int
 ) -> Iterator[tuple[list[int], Batch]]:
-    """All `sequences` from the shortest to the longest, with their indices: for evaluation."""
+    """Yield all `sequences` from shortest to longest, with their indices, for evaluation."""
     for length, rows, members in _buckets(sequences, batch_tokens, range(len(sequences))):
         yield members, _collate([sequences[i] for i in members], length, rows)
 
@@ -78,7 +77,7 @@ def _plan(
 def _buckets(
     sequences: Sequence[Sequence[int]], batch_tokens: int, order: Sequence[int]
 ) -> Iterator[tuple[int, int, list[int]]]:
-    """(padded length, rows, indices) of each batch, bucket by bucket, indices in `order`."""
+    """Yield (padded length, rows, indices) per batch, by bucket, indices in the order of `order`."""
     buckets: dict[int, list[int]] = {}
     for index in order:
         buckets.setdefault(_padded(len(sequences[index]) - 1), []).append(index)
@@ -89,7 +88,7 @@ def _buckets(
 
 
 def _padded(length: int) -> int:
-    """The bucket that `length` places go to; beyond the table, the next multiple of its last."""
+    """Return the bucket for `length` tokens; beyond the table, the next multiple of its last."""
     for bucket in _BUCKETS:
         if length <= bucket:
             return bucket
@@ -100,8 +99,8 @@ def _collate(sequences: Sequence[Sequence[int]], length: int, rows: int) -> Batc
     tokens_BT = torch.full((rows, length), PAD, dtype=torch.long)
     targets_BT = torch.full((rows, length), PAD, dtype=torch.long)
     for row, ids in enumerate(sequences):
-        places = torch.tensor(ids)
+        row_ids = torch.tensor(ids)
         start, end = ids.index(BOS), len(ids) - 1
-        tokens_BT[row, :end] = places[:-1]
-        targets_BT[row, start:end] = places[start + 1 :]
+        tokens_BT[row, :end] = row_ids[:-1]
+        targets_BT[row, start:end] = row_ids[start + 1 :]
     return Batch(tokens_BT, targets_BT)

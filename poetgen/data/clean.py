@@ -1,8 +1,10 @@
-"""Raw records in, poems out, with a count and a reason for all that is dropped or changed.
+"""Turn raw records into poems; count what is dropped or changed, by reason.
 
-The dirt of the public corpus, in the order it is dealt with: editors' notes, restored characters in
-brackets, lacunae, glyphs spelled out because Unicode lacked them, stray marks, unfinished ends,
-stubs, prose, duplicates.
+Steps per record:
+1. Remove editors' notes; unwrap restored characters.
+2. Normalize the text.
+3. Remove stray characters; close an unfinished end.
+4. Drop the record if it has a lacuna or an unencoded glyph, or is a stub, prose or a duplicate.
 """
 
 import re
@@ -10,60 +12,61 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from poetgen.data.normalise import normalise, normalise_by_steps, single_marks
-from poetgen.data.poem import MARKS, STOPS, Poem, is_hanzi, split_lines
+from poetgen.data.normalize import collapse_marks, normalize, normalize_by_steps
+from poetgen.data.poem import Poem, is_hanzi
 from poetgen.data.read import BrokenRecord, RawRecord
+from poetgen.prosody.marks import MARKS, STOPS, split_lines
 
-# （一作「雨」） and 〖…〗 are an editor's words.  They nest, and the last one of a record may have lost
-# its closing bracket when upstream cut the record: then it runs to the end.
+# （一作「雨」） and 〖…〗 are editors' notes.  They nest.  Upstream truncated some records, so the last
+# note may lack its closing bracket; it then extends to the end.
 _NOTE = re.compile(r"[（(][^（()）]*[)）]|〖[^〖〗]*〗")
 _OPEN_NOTE = re.compile(r"[（(〖].*$", re.DOTALL)
-# 何勞說苦[辛]: the editor restored 辛, and the line needs it to scan.  Only the brackets go.
+# 何勞說苦[辛]: the editor restored 辛, and the line needs it to scan.  Only the brackets are removed.
 _RESTORED = re.compile(r"[\[［]([^\[\]［］]*)[\]］]")
 _LACUNAE = frozenset("□○●〇◯■▢\ufffd")
-# {山瞿}: one glyph described by its parts.  Private-use characters are the same trouble.
+# {山瞿} describes one glyph by its parts.  Private-use characters are as unusable.
 _SPELLED_OUT = re.compile(r"[{}｛｝\u2ff0-\u2fff\ue000-\uf8ff]")
 
 MIN_HANZI = 8
-"""Fewer Han characters than two lines of four are a stub."""
+"""A text with fewer Han characters is a stub."""
 
 MAX_LINE = 16
-"""A longer stretch without a mark is prose (a preface, a catalogue entry), not a line of verse."""
+"""Characters in the longest line of verse; longer stretches without a mark are prose."""
 
 
 @dataclass
 class CleaningReport:
-    """What became of the records: `read == kept + sum(dropped.values())`."""
+    """Counts of records; `read == kept + dropped.total()`."""
 
     read: int = 0
     kept: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     changed: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
-    """The place and fault of each broken record."""
+    """Location and reason of each broken record."""
 
-    def faults(self, most: int = 5) -> list[str]:
-        """What to tell of the broken records: the first ones by name, and how many there are."""
-        told = [f"left out {fault}" for fault in self.broken[:most]]
-        if len(self.broken) > most:
-            told.append(f"left out {len(self.broken) - most} more broken records")
-        return told
+    def faults(self, limit: int = 5) -> list[str]:
+        """Return a message for each of the first `limit` broken records, and one for the rest."""
+        messages = [f"left out {fault}" for fault in self.broken[:limit]]
+        if len(self.broken) > limit:
+            messages.append(f"left out {len(self.broken) - limit} more broken records")
+        return messages
 
 
 def clean(records: Iterable[RawRecord | BrokenRecord]) -> tuple[list[Poem], CleaningReport]:
-    """The poems among `records`, in order, each text once, and the count of everything else."""
+    """Return the distinct poems among `records`, in order, and the counts of everything else."""
     report = CleaningReport()
     poems: list[Poem] = []
     seen: set[str] = set()
     for record in records:
         report.read += 1
         if isinstance(record, BrokenRecord):
-            report.broken.append(f"{record.place}: {record.why}")
+            report.broken.append(f"{record.location}: {record.why}")
             report.dropped["broken_record"] += 1
             continue
         text, changes = clean_text(record.text)
-        reason = why_not(text)
-        poem = Poem(text, normalise(record.title), normalise(record.author))
+        reason = drop_reason(text)
+        poem = Poem(text, normalize(record.title), normalize(record.author))
         if reason is None and poem.characters in seen:
             reason = "duplicate"
         if reason is not None:
@@ -77,9 +80,12 @@ def clean(records: Iterable[RawRecord | BrokenRecord]) -> tuple[list[Poem], Clea
 
 
 def clean_text(raw: str) -> tuple[str, list[str]]:
-    """The verse in `raw` and the names of the changes that it took to lay it bare.
+    """Return the verse in `raw` and the names of the changes made.
 
-    Lacunae and spelled-out glyphs stay in the text, for `why_not` to find.
+    Lacunae and spelled-out glyphs stay in the text so that `drop_reason` finds them.
+
+    >>> clean_text("白日依山盡(一作尽),黃河入海流")
+    ('白日依山尽，黄河入海流。', ['note_removed', 'mark_folded', 'simplified', 'closed'])
     """
     changes = []
     text, restored = _RESTORED.subn(r"\1", _without_notes(raw))
@@ -87,10 +93,10 @@ def clean_text(raw: str) -> tuple[str, list[str]]:
         changes.append("note_removed")
     if restored:
         changes.append("restored_character")
-    text, steps = normalise_by_steps(text)
+    text, steps = normalize_by_steps(text)
     changes += steps
-    # A stray mark may have stood between two marks; and no poem begins with one.
-    final = single_marks("".join(c for c in text if _may_stand(c))).lstrip(MARKS)
+    # Removing a stray character can join two marks; a poem never begins with a mark.
+    final = collapse_marks("".join(filter(_is_permitted, text))).lstrip(MARKS)
     if final != text:
         changes.append("stray_mark")
     if final and final[-1] not in STOPS:
@@ -99,8 +105,8 @@ def clean_text(raw: str) -> tuple[str, list[str]]:
     return final, changes
 
 
-def why_not(text: str) -> str | None:
-    """The reason to drop a cleaned text, or None to keep it."""
+def drop_reason(text: str) -> str | None:
+    """Return the reason to drop a cleaned text, or None to keep it."""
     if not text:
         return "empty"
     if any(c in _LACUNAE for c in text):
@@ -123,5 +129,5 @@ def _without_notes(text: str) -> str:
         text = shorter
 
 
-def _may_stand(c: str) -> bool:
+def _is_permitted(c: str) -> bool:
     return is_hanzi(c) or c in MARKS or c in _LACUNAE or _SPELLED_OUT.match(c) is not None

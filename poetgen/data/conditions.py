@@ -1,14 +1,14 @@
-"""What a poem can be told to be before it begins: its form, its author, its title.
+"""The conditions of a poem: form, author and title, as tokens before `<bos>`.
 
-A model trained with conditions reads `[form] [author] [title …] <bos> text <eos>`, and of the three
-whichever were given; without any it reads `<bos> text <eos>` as ever.  A condition is a symbol of the
-vocabulary with a learned embedding of its own; a title is `<title>` and its characters.
+A model trained with conditions reads `[form] [author] [title …] <bos> text <eos>`; each of the three
+is optional.  Form and author are vocabulary symbols with their own learned embeddings; a title is
+`<title>` and its characters.
 """
 
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 
 from poetgen.config import ConditionsConfig
@@ -18,12 +18,16 @@ from poetgen.prosody.forms import FORMS, OTHER, form_of
 
 TITLE = "<title>"
 MAX_TITLE = 24
-"""Characters of a title that count, from its beginning; longer ones are mostly prefaces."""
+"""Characters of a title that the model reads; longer titles are mostly prefaces."""
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What is given; an empty string is not given."""
+    """The conditions of one poem; an empty string is no condition.
+
+    >>> restrict_to(Conditions("五绝", "李白"), ("author",))
+    Conditions(form='', author='李白', title='')
+    """
 
     form: str = ""
     author: str = ""
@@ -37,28 +41,26 @@ NO_CONDITIONS = Conditions()
 
 
 def conditions_of(poem: Poem) -> Conditions:
-    """All that is known of a poem."""
+    """Return all conditions that apply to a poem."""
     form = form_of(poem.lines)
     return Conditions("" if form == OTHER else form, poem.author, poem.title)
 
 
-def only(conditions: Conditions, kinds: Iterable[str]) -> Conditions:
-    """`conditions` with those not in `kinds` ("form", "author", "title") left out."""
-    kept = set(kinds)
-    return replace(
-        conditions, **{kind: "" for kind in ("form", "author", "title") if kind not in kept}
-    )
+def restrict_to(conditions: Conditions, names: Iterable[str]) -> Conditions:
+    """Return `conditions` with only the fields in `names` ("form", "author", "title") set."""
+    dropped = {field.name for field in fields(Conditions)}.difference(names)
+    return replace(conditions, **dict.fromkeys(dropped, ""))
 
 
 def condition_symbols(poems: Iterable[Poem], config: ConditionsConfig) -> list[str]:
-    """The symbols that the vocabulary needs for the conditions that `config` trains with.
+    """Return the vocabulary symbols for the conditions that `config` enables.
 
     Authors need `author_min_poems` among `poems`; the most prolific come first.
     """
-    symbols = [_form_symbol(form) for form in FORMS] if config.form else []
-    if config.title:
+    symbols = [_form_symbol(form) for form in FORMS] if config.form_rate else []
+    if config.title_rate:
         symbols.append(TITLE)
-    if config.author:
+    if config.author_rate:
         counts = Counter(poem.author for poem in poems if poem.author)
         names = [name for name, n in counts.items() if n >= config.author_min_poems]
         symbols += map(_author_symbol, sorted(names, key=lambda name: (-counts[name], name)))
@@ -66,7 +68,7 @@ def condition_symbols(poems: Iterable[Poem], config: ConditionsConfig) -> list[s
 
 
 def encode_conditions(conditions: Conditions, vocab: Vocabulary) -> list[int]:
-    """The ids that stand before `<bos>`: what the vocabulary has no symbol for is left out."""
+    """Return the ids that precede `<bos>`; conditions without a symbol are left out."""
     symbols = (_form_symbol(conditions.form), _author_symbol(conditions.author))
     ids = [vocab.ids[symbol] for symbol in symbols if symbol in vocab.ids]
     title = title_characters(conditions.title)[:MAX_TITLE]
@@ -76,35 +78,35 @@ def encode_conditions(conditions: Conditions, vocab: Vocabulary) -> list[int]:
 
 
 def title_characters(title: str) -> str:
-    """The Han characters of a title: marks in titles are editors' work."""
+    """Return the Han characters of a title; marks in titles come from editors."""
     return "".join(filter(is_hanzi, title))
 
 
-def drop_at_random(
+def sample_conditions(
     conditions: Iterable[Conditions], config: ConditionsConfig, seed: int, epoch: int
 ) -> Iterator[Conditions]:
-    """Each poem's conditions with those left out that (seed, epoch) drops.
+    """Yield a random subset of each poem's conditions, determined by (seed, epoch).
 
-    Each is given to the share of poems that `config` says, whatever the others.
+    Form, author and title are kept independently at the rates in `config`.
     """
-    chance = random.Random(f"{seed}:{epoch}:conditions")
+    rng = random.Random(f"{seed}:{epoch}:conditions")
+    rates = (config.form_rate, config.author_rate, config.title_rate)
     for one in conditions:
-        given = (chance.random() < rate for rate in (config.form, config.author, config.title))
-        form, author, title = given
-        yield Conditions(
-            one.form if form else "", one.author if author else "", one.title if title else ""
-        )
+        kept = [rng.random() < rate for rate in rates]
+        yield Conditions(one.form * kept[0], one.author * kept[1], one.title * kept[2])
 
 
-def unmet(conditions: Conditions, vocab: Vocabulary) -> list[str]:
-    """What of `conditions` a model with this vocabulary cannot take in, a sentence each."""
+def unsupported(conditions: Conditions, vocab: Vocabulary) -> list[str]:
+    """Return a message for each of the `conditions` that the vocabulary cannot express."""
     faults = []
     if conditions.form and _form_symbol(conditions.form) not in vocab.ids:
-        faults.append(f"the model was not trained with the form {conditions.form}: not given to it")
+        faults.append(
+            f"the model was not trained with the form {conditions.form}: the form is left out"
+        )
     if conditions.author and _author_symbol(conditions.author) not in vocab.ids:
         known = known_authors(vocab)
         faults.append(
-            f"the model does not know the author {conditions.author}: left out; "
+            f"the model was not trained with the author {conditions.author}: the author is left out; "
             + _alike(conditions.author, known)
             if known
             else "the model was not trained with authors: the author is left out"
@@ -112,28 +114,28 @@ def unmet(conditions: Conditions, vocab: Vocabulary) -> list[str]:
     if conditions.title and TITLE not in vocab.ids:
         faults.append("the model was not trained with titles: the title is left out")
     elif conditions.title:
-        faults += _unmet_of_title(conditions.title, vocab)
+        faults += _unsupported_title(conditions.title, vocab)
     return faults
 
 
-def _unmet_of_title(title: str, vocab: Vocabulary) -> Iterator[str]:
+def _unsupported_title(title: str, vocab: Vocabulary) -> Iterator[str]:
     characters = title_characters(title)
     given = characters[:MAX_TITLE]
     if not characters:
-        yield f"the title {title} has no Han character in it: left out"
+        yield f"the title {title} has no Han character: the title is left out"
     if given != characters:
-        yield f"the title is long: the model is given its beginning, {given}"
+        yield f"the title is long: only its beginning is used, {given}"
     if unknown := "".join(c for c in given if c not in vocab.ids):
-        yield f"the model does not know {unknown} of the title: read as unknown"
+        yield f"characters {unknown} of the title are not in the vocabulary: read as unknown"
 
 
 def known_authors(vocab: Vocabulary) -> list[str]:
-    """The authors that a model with this vocabulary knows, of each training the most prolific first."""
+    """Return the authors in the vocabulary, the most prolific of each training run first."""
     return [s[len(_AUTHOR) : -1] for s in vocab.symbols if s.startswith(_AUTHOR)]
 
 
 def known_forms(vocab: Vocabulary) -> list[str]:
-    """The forms that a model with this vocabulary can be told."""
+    """Return the forms in the vocabulary."""
     return [form for form in FORMS if _form_symbol(form) in vocab.ids]
 
 
@@ -142,7 +144,7 @@ _AUTHOR = "<author:"
 
 def _alike(author: str, known: Sequence[str]) -> str:
     near = get_close_matches(author, known, n=1)
-    return f"did you mean {near[0]}?" if near else "poetgen info --json lists those it knows"
+    return f"did you mean {near[0]}?" if near else "poetgen info --json lists the known authors"
 
 
 def _form_symbol(form: str) -> str:

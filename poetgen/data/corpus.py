@@ -1,80 +1,84 @@
-"""The corpus as the rest of the program sees it: cleaned, split, counted."""
+"""Load a corpus: read, clean and split its poems, and count them."""
 
 import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from poetgen.data.clean import CleaningReport, clean
-from poetgen.data.poem import STOPS, Poem, fingerprint
+from poetgen.data.poem import Poem, fingerprint
 from poetgen.data.read import read
-from poetgen.data.split import Split, away_from_held_out, leaked_lines_rate, split_poems
+from poetgen.data.split import Split, exclude_near_held_out, leaked_lines_rate, split_poems
 from poetgen.data.vocab import Vocabulary
 from poetgen.errors import CorpusError
 from poetgen.prosody.forms import form_of
+from poetgen.prosody.marks import STOPS
 
 DEFAULT_FOLDER = Path("data/tang")
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Poems by split, and what cleaning did to get them."""
+    """Poems by split, and the counts of what cleaning dropped and changed.
+
+    corpus = load_corpus(corpus_paths())
+    corpus.splits["valid"], corpus.training_poems
+    """
 
     splits: dict[Split, list[Poem]]
     cleaning: CleaningReport
     extra: list[Poem] = field(default_factory=list)
-    """More poems to train on, from elsewhere; they take no part in the split."""
+    """Additional training poems, which are not part of the split."""
     extra_cleaning: CleaningReport = field(default_factory=CleaningReport)
 
     @property
     def training_poems(self) -> list[Poem]:
-        """The training split and what was added to it."""
+        """The training split and the additional training poems."""
         return self.splits["train"] + self.extra
 
     @property
     def poems(self) -> list[Poem]:
-        return [poem for side in self.splits.values() for poem in side]
+        return [poem for poems in self.splits.values() for poem in poems]
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hex digits that name this set of poems."""
+        """16 hex digits that identify the set of poems in the splits."""
         return fingerprint(self.poems)
 
 
 STARTER = "starter"
-"""The name of the verses that come with the program, usable wherever a corpus path is."""
+"""The name of the bundled verses; valid wherever a corpus path is."""
 STARTER_FILE = Path(__file__).parent.parent / "resources" / "starter.txt"
 
 
 def corpus_paths(given: Sequence[Path] = ()) -> list[Path]:
-    """Where the corpus is: `given`, else `$POETGEN_CORPUS`, else data/tang."""
+    """Return the corpus paths: `given`, else `$POETGEN_CORPUS`, else data/tang."""
     paths = given or [Path(os.environ.get("POETGEN_CORPUS") or DEFAULT_FOLDER)]
     return [STARTER_FILE if path == Path(STARTER) and not path.exists() else path for path in paths]
 
 
 def load_corpus(paths: Sequence[Path], extra: Sequence[Path] = ()) -> Corpus:
-    """Read, clean and split all poems under `paths`; add those under `extra` to the training text.
+    """Read, clean and split all poems under `paths`; load those under `extra` for training only.
 
-    The split is that of `paths` alone.  Of `extra`, poems that `paths` has too are dropped as
-    `duplicate`, and poems that share a line with a held-out poem as `near_held_out`.
+    `extra` does not affect the split.  Its poems that also occur in `paths` are dropped as
+    `duplicate`, those that share a line with a held-out poem as `near_held_out`.
 
     Raises:
         CorpusError: a path is missing or unreadable, or no poem is left.
     """
     poems, cleaning = clean(record for path in paths for record in read(path))
     if not poems:
-        places = ", ".join(map(str, paths))
+        sources = ", ".join(map(str, paths))
         dropped = ", ".join(
             f"{count:,} {reason.replace('_', ' ')}"
             for reason, count in cleaning.dropped.most_common()
         )
         raise CorpusError(
-            f"no poem is left of the {cleaning.read} records in {places}"
+            f"no poem is left of the {cleaning.read} records in {sources}"
             + (f" ({dropped})" if dropped else ""),
-            "A poem needs two lines, parted by marks or spaces, and eight Han characters; "
-            "give a poem per line, or JSON records.",
+            "A poem needs two lines, separated by marks or spaces, and eight Han characters; "
+            "give one poem per line, or JSON records.",
         )
     splits = split_poems(poems)
     if not extra:
@@ -82,18 +86,20 @@ def load_corpus(paths: Sequence[Path], extra: Sequence[Path] = ()) -> Corpus:
     others, extra_cleaning = clean(record for path in extra for record in read(path))
     known = {poem.characters for poem in poems}
     new = [poem for poem in others if poem.characters not in known]
-    kept = away_from_held_out(new, splits)
+    kept = exclude_near_held_out(new, splits)
     extra_cleaning.dropped["duplicate"] += len(others) - len(new)
     extra_cleaning.dropped["near_held_out"] += len(new) - len(kept)
     extra_cleaning.kept = len(kept)
     return Corpus(splits, cleaning, kept, extra_cleaning)
 
 
-def cut(text: str, max_tokens: int) -> tuple[str, bool]:
-    """`text` cut at a sentence end to fewer than `max_tokens` characters, and whether it was cut.
+def truncate(text: str, max_tokens: int) -> tuple[str, bool]:
+    """Return `text` with at most `max_tokens` tokens (`<eos>` included), and whether it was truncated.
 
-    The end-of-poem token counts too, so a whole poem of `max_tokens` tokens is not cut.  A text
-    without a sentence end in reach is cut in the middle.
+    The result ends after a complete sentence if there is one, else in mid-sentence.
+
+    >>> truncate("山风。溪月。", 6)
+    ('山风。', True)
     """
     if len(text) + 1 <= max_tokens:
         return text, False
@@ -102,36 +108,90 @@ def cut(text: str, max_tokens: int) -> tuple[str, bool]:
     return head[: end or len(head)], True
 
 
-def corpus_report(corpus: Corpus, *, min_count: int, max_tokens: int) -> dict[str, Any]:
-    """The counts of `poetgen corpus report --json`; see data/README.md for what each means."""
+@dataclass(frozen=True)
+class ExtraReport:
+    """Counts of the additional training poems."""
+
+    num_read: int
+    num_kept: int
+    dropped: dict[str, int]
+    leaked_lines_rate: float
+
+
+@dataclass(frozen=True)
+class CorpusReport:
+    """Counts of a corpus; data/README.md explains each of them."""
+
+    num_read: int
+    num_kept: int
+    dropped: dict[str, int]
+    """Records dropped, by reason, most frequent first."""
+    changed: dict[str, int]
+    """Poems changed, by change, most frequent first."""
+    forms: dict[str, int]
+    num_characters: int
+    """Han characters in the vocabulary."""
+    coverage: float
+    """Fraction of held-out characters and marks that are in the vocabulary."""
+    split: dict[Split, int]
+    leaked_lines_rate: float
+    """Fraction of held-out lines that occur in the training split."""
+    fingerprint: str
+    extra: ExtraReport | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """Return the object that `poetgen corpus report --json` prints."""
+        values: dict[str, object] = {
+            "read": self.num_read,
+            "kept": self.num_kept,
+            "dropped": self.dropped,
+            "changed": self.changed,
+            "forms": self.forms,
+            "vocabulary": {"characters": self.num_characters, "coverage": self.coverage},
+            "split": self.split,
+            "leaked_lines_rate": self.leaked_lines_rate,
+            "fingerprint": self.fingerprint,
+        }
+        if extra := self.extra:
+            values["extra"] = {
+                "read": extra.num_read,
+                "kept": extra.num_kept,
+                "dropped": extra.dropped,
+                "leaked_lines_rate": extra.leaked_lines_rate,
+            }
+        return values
+
+
+def corpus_report(corpus: Corpus, *, min_count: int, max_tokens: int) -> CorpusReport:
+    """Count what cleaning, the split and a vocabulary of `min_count` make of a corpus."""
+    cleaning, extra = corpus.cleaning, corpus.extra_cleaning
     train = corpus.training_poems
-    vocabulary = Vocabulary.build(train, min_count=min_count)
+    vocab = Vocabulary.build(train, min_count=min_count)
     held_out = [poem for split in ("valid", "test") for poem in corpus.splits[split]]
     symbols = Counter(c for poem in held_out for c in poem.text)
-    covered = sum(n for c, n in symbols.items() if c in vocabulary.ids)
-    changed = Counter(corpus.cleaning.changed)
-    changed["cut"] = sum(cut(poem.text, max_tokens)[1] for poem in train)
-    return {
-        "read": corpus.cleaning.read,
-        "kept": corpus.cleaning.kept,
-        "dropped": dict(corpus.cleaning.dropped.most_common()),
-        "changed": dict(changed.most_common()),
-        "forms": dict(Counter(form_of(poem.lines) for poem in corpus.poems).most_common()),
-        "vocabulary": {
-            "characters": vocabulary.num_hanzi,
-            "coverage": covered / max(1, symbols.total()),
-        },
-        "split": {split: len(side) for split, side in corpus.splits.items()},
-        "leaked_lines_rate": leaked_lines_rate(corpus.splits),
-        "fingerprint": corpus.fingerprint,
-    } | ({"extra": _extra_report(corpus)} if corpus.extra_cleaning.read else {})
+    num_covered = sum(n for c, n in symbols.items() if c in vocab.ids)
+    num_truncated = sum(truncate(poem.text, max_tokens)[1] for poem in train)
+    return CorpusReport(
+        num_read=cleaning.read,
+        num_kept=cleaning.kept,
+        dropped=_sorted(cleaning.dropped),
+        changed=_sorted(Counter({**cleaning.changed, "cut": num_truncated})),
+        forms=_sorted(Counter(form_of(poem.lines) for poem in corpus.poems)),
+        num_characters=vocab.num_hanzi,
+        coverage=num_covered / max(1, symbols.total()),
+        split={split: len(poems) for split, poems in corpus.splits.items()},
+        leaked_lines_rate=leaked_lines_rate(corpus.splits),
+        fingerprint=corpus.fingerprint,
+        extra=ExtraReport(
+            num_read=extra.read,
+            num_kept=extra.kept,
+            dropped=_sorted(extra.dropped),
+            leaked_lines_rate=leaked_lines_rate(corpus.splits, corpus.extra),
+        )
+        if extra.read
+        else None,
+    )
 
 
-def _extra_report(corpus: Corpus) -> dict[str, Any]:
-    cleaning = corpus.extra_cleaning
-    return {
-        "read": cleaning.read,
-        "kept": cleaning.kept,
-        "dropped": dict(cleaning.dropped.most_common()),
-        "leaked_lines_rate": leaked_lines_rate(corpus.splits, corpus.extra),
-    }
+def _sorted(counts: Counter[str]) -> dict[str, int]:
+    return dict(counts.most_common())

@@ -1,6 +1,6 @@
-"""What a poem is to this program: a text of Han characters and four marks, with a title and an author.
+"""A poem: a text of Han characters and four marks, with a title and an author.
 
-Knows nothing of files, vocabularies or models.
+Independent of files, vocabularies and models.
 """
 
 import hashlib
@@ -8,15 +8,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-MARKS = "，。？！"
-"""The only marks that a cleaned poem holds; every other one is folded to these or dropped."""
-
-STOPS = "。？！"
-"""The marks that end a sentence."""
+from poetgen.prosody.marks import STOPS, split_lines
 
 
 def is_hanzi(character: str) -> bool:
-    """Whether `character` is a Han character in any Unicode block (U+3007 〇 is not: it is a zero)."""
+    """Return whether `character` is a Han character of any Unicode block.
+
+    U+3007 (〇) is not: it is a zero.
+    """
     code = ord(character)
     return (
         0x4E00 <= code <= 0x9FFF
@@ -26,16 +25,13 @@ def is_hanzi(character: str) -> bool:
     )
 
 
-def split_lines(text: str) -> tuple[str, ...]:
-    """The lines of a text: what stands between marks, without the marks; empty ones are left out."""
-    for mark in MARKS[1:]:
-        text = text.replace(mark, MARKS[0])
-    return tuple(line for line in text.split(MARKS[0]) if line)
-
-
 @dataclass(frozen=True)
 class Poem:
-    """A poem in the program's own spelling (see `normalise`): simplified characters, marks ，。？！."""
+    """A normalized poem (see `normalize`): simplified characters and the marks ，。？！.
+
+    >>> Poem("床前明月光，疑是地上霜。", "静夜思", "李白").lines
+    ('床前明月光', '疑是地上霜')
+    """
 
     text: str
     title: str = ""
@@ -43,19 +39,19 @@ class Poem:
 
     @cached_property
     def lines(self) -> tuple[str, ...]:
-        """The text between marks, e.g. ("床前明月光", "疑是地上霜", …)."""
+        """The non-empty stretches of text between marks."""
         return split_lines(self.text)
 
     @cached_property
     def characters(self) -> str:
-        """The text without its marks: what makes two poems the same poem."""
+        """The text without marks; two poems with equal characters are duplicates."""
         return "".join(self.lines)
 
     def __str__(self) -> str:
         return self.text
 
-    def laid_out(self) -> str:
-        """The poem as verse: a couplet (a sentence) on a row."""
+    def formatted(self) -> str:
+        """Return the text with a line break after each sentence (usually a couplet)."""
         rows, row = [], ""
         for character in self.text:
             row += character
@@ -66,13 +62,13 @@ class Poem:
 
 
 def content_hash(text: str) -> int:
-    """64 bits of `text`'s BLAKE2b: the same on every machine, unlike Python's own `hash`."""
+    """Return the first 64 bits of the BLAKE2b of `text`; unlike `hash`, equal on every machine."""
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big")
 
 
 def fingerprint(poems: Iterable[Poem]) -> str:
-    """Sixteen hex digits that name a set of poems, whatever their order."""
+    """Return 16 hex digits that identify a set of poems, independent of their order."""
     total = 0
     for poem in poems:
         total = (total + content_hash(poem.text)) % 2**64

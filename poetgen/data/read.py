@@ -1,8 +1,7 @@
-"""Files in, raw records out: upstream JSON folders, a single JSON, JSONL, or text with a poem a line.
+"""Read raw records: upstream JSON folders, single JSON files, JSONL, or text with one poem per line.
 
-Knows the layouts and nothing of what makes a good poem.  A record that does not fit is kept as a
-`BrokenRecord` with its place, so that the count of what was read always adds up; a file that cannot
-be read at all is an error that names it.
+Handles file layouts only; `clean` judges the content.  A record that does not fit its layout becomes
+a `BrokenRecord` with its location, so that counts add up.  A file that cannot be read is an error.
 """
 
 import json
@@ -14,44 +13,44 @@ from pathlib import Path
 from poetgen.errors import CorpusError
 
 SUFFIXES = (".json", ".jsonl", ".txt")
-_MARKS = "，。！？、；：,.!?;:"  # as they stand in files, before they are folded
+_MARKS = "，。！？、；：,.!?;:"  # in files, before normalization
 _TITLED = re.compile(f"([^{_MARKS}]{{1,30}})[:：](.+)")
-_FIX_FILE = "Mend or remove the file; `poetgen corpus fetch` brings damaged corpus files anew."
+_FIX_FILE = "Repair or remove the file; `poetgen corpus fetch` replaces damaged corpus files."
 
 
 @dataclass(frozen=True)
 class RawRecord:
-    """A poem as it stood in its file; `place` is "file: record 3" or "file: line 3"."""
+    """A poem as spelled in its file; `location` is "file: record 3" or "file: line 3"."""
 
     text: str
     title: str
     author: str
-    place: str
+    location: str
 
 
 @dataclass(frozen=True)
 class BrokenRecord:
-    """A record that is not a poem of the layout, and why."""
+    """A record that does not fit the layout, and why."""
 
-    place: str
+    location: str
     why: str
 
 
 def read(path: Path) -> Iterator[RawRecord | BrokenRecord]:
-    """The records of a file or folder, in an order that is the same on every machine.
+    """Yield the records of a file or folder, in the same order on every machine.
 
     A folder's .json files are read if it has any, else its .jsonl, else its .txt files (so that a
-    licence note beside a corpus is not taken for verse).
+    license file in a corpus folder is not read as verse).
 
     Raises:
-        CorpusError: nothing there, an unreadable file, truncated JSON, bytes that are not UTF-8.
+        CorpusError: the path is missing, or a file is unreadable, truncated or not UTF-8.
     """
     for file in corpus_files(path):
         yield from _read_file(file)
 
 
 def corpus_files(path: Path) -> list[Path]:
-    """The files that `read` takes from `path`, numbers in names counted as numbers."""
+    """Return the files that `read` reads from `path`, in natural order of their names."""
     try:
         if not path.exists():
             collection = " --collection song" if path.name == "song" else ""
@@ -61,7 +60,7 @@ def corpus_files(path: Path) -> list[Path]:
             )
         if not path.is_dir():
             return [path]
-        # Hidden files are a system's own: macOS puts a ._a.json beside an a.json.
+        # Hidden files belong to the system: macOS creates ._a.json for a.json.
         inside = [f for f in path.iterdir() if f.is_file() and not f.name.startswith(".")]
     except OSError as error:
         raise CorpusError(f"{path} cannot be read: {error.strerror}", _FIX_FILE) from error
@@ -70,16 +69,18 @@ def corpus_files(path: Path) -> list[Path]:
         if files:
             return sorted(files, key=_natural_order)
     raise CorpusError(
-        f"the folder {path} holds no {', '.join(SUFFIXES)} file",
-        "Fetch the corpus with `poetgen corpus fetch`, or name another place with --corpus.",
+        f"the folder {path} contains no {', '.join(SUFFIXES)} file",
+        "Fetch the corpus with `poetgen corpus fetch`, or name another path with --corpus.",
     )
 
 
 def read_lines(content: bytes, name: str) -> Iterator[RawRecord | BrokenRecord]:
-    """The records of JSON lines if the first line is one, else of a poem a line; `name` is told in errors.
+    """Yield the records of JSON Lines if `content` begins with {, else of text with a poem per line.
+
+    `name` names the source in locations and errors.
 
     Raises:
-        CorpusError: bytes that are not UTF-8.
+        CorpusError: `content` is not UTF-8.
     """
     text = _decoded(content, name)
     is_json = text.lstrip().startswith("{")
@@ -89,7 +90,7 @@ def read_lines(content: bytes, name: str) -> Iterator[RawRecord | BrokenRecord]:
 def _natural_order(file: Path) -> tuple[list[tuple[int, str]], str]:
     parts = re.split(r"([0-9]+)", file.name)
     numbers = [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
-    return numbers, file.name  # the name itself puts 01 and 1 in order
+    return numbers, file.name  # the name breaks ties such as 01 and 1
 
 
 def _read_file(file: Path) -> Iterator[RawRecord | BrokenRecord]:
@@ -121,14 +122,14 @@ def _read_json(file: Path, text: str) -> Iterator[RawRecord | BrokenRecord]:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         if text.lstrip().startswith("{") and str(error).startswith("Extra data"):
-            yield from _read_jsonl(file.name, text)  # by another name
+            yield from _read_jsonl(file.name, text)  # JSON Lines with the suffix .json
             return
-        raise CorpusError(f"{file} is not whole JSON: {error}", _FIX_FILE) from error
+        raise CorpusError(f"{file} is not complete JSON: {error}", _FIX_FILE) from error
     if isinstance(content, dict):
         content = [content]
     if not isinstance(content, list):
         raise CorpusError(
-            f"{file} holds {type(content).__name__}, not a list of poems",
+            f"{file} contains {type(content).__name__}, not a list of poems",
             'Expected [{"title": …, "author": …, "paragraphs": ["…"]}, …].',
         )
     for index, item in enumerate(content):
@@ -136,53 +137,53 @@ def _read_json(file: Path, text: str) -> Iterator[RawRecord | BrokenRecord]:
 
 
 def _read_jsonl(name: str, text: str) -> Iterator[RawRecord | BrokenRecord]:
-    # Not splitlines: JSON strings may hold U+2028 and other line separators as they are.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
+    # Not splitlines: JSON strings may contain U+2028 and other line separators.
+    for number, row in enumerate(text.split("\n"), start=1):
+        if not row.strip():
             continue
-        place = f"{name}: line {number}"
+        location = f"{name}: line {number}"
         try:
-            yield _record(json.loads(line), place)
+            yield _record(json.loads(row), location)
         except (ValueError, RecursionError) as error:
-            yield BrokenRecord(place, f"not JSON: {error}")
+            yield BrokenRecord(location, f"not JSON: {error}")
 
 
 def _read_text(name: str, text: str) -> Iterator[RawRecord | BrokenRecord]:
-    lines = [
-        (number, line.strip())
-        for number, line in enumerate(text.splitlines(), start=1)
-        if line.strip() and not line.startswith("#")
+    rows = [
+        (number, row.strip())
+        for number, row in enumerate(text.splitlines(), start=1)
+        if row.strip() and not row.startswith("#")
     ]
-    # 春望：国破山河在，… is a layout in common use; in a verse here and there a colon is a mark.
-    is_titled = 2 * sum(_TITLED.match(line) is not None for _, line in lines) > len(lines)
-    for number, line in lines:
-        titled = _TITLED.match(line) if is_titled else None
-        title, poem = titled.groups() if titled else ("", line)
+    # 春望：国破山河在，… is a common layout; where only some rows have a colon, it is punctuation.
+    is_titled = 2 * sum(_TITLED.match(row) is not None for _, row in rows) > len(rows)
+    for number, row in rows:
+        titled = _TITLED.match(row) if is_titled else None
+        title, poem = titled.groups() if titled else ("", row)
         yield RawRecord(_verse([poem]), title, "", f"{name}: line {number}")
 
 
-def _record(item: object, place: str) -> RawRecord | BrokenRecord:
-    """A record of the upstream layout, or one of `poetgen sample --format jsonl` (key "poem")."""
+def _record(item: object, location: str) -> RawRecord | BrokenRecord:
+    """Return a record of the upstream layout or of `poetgen sample --format jsonl` (key "poem")."""
     if not isinstance(item, dict):
-        return BrokenRecord(place, f"expected an object, found {type(item).__name__}")
+        return BrokenRecord(location, f"expected an object, found {type(item).__name__}")
     title, author = ("" if item.get(key) is None else item[key] for key in ("title", "author"))
     if not isinstance(title, str) or not isinstance(author, str):
-        return BrokenRecord(place, "title and author must be strings")
+        return BrokenRecord(location, "title and author must be strings")
     for key in ("paragraphs", "poem", "text"):
         if key in item:
             body = item[key]
             break
     else:
-        return BrokenRecord(place, 'no "paragraphs" (nor "poem" nor "text")')
+        return BrokenRecord(location, 'no "paragraphs" (nor "poem" nor "text")')
     if isinstance(body, str):
-        return RawRecord(_verse([body]), title, author, place)
+        return RawRecord(_verse([body]), title, author, location)
     if isinstance(body, list) and all(isinstance(line, str) for line in body):
-        return RawRecord(_verse(body), title, author, place)
-    return BrokenRecord(place, f'"{key}" must be a string or a list of strings')
+        return RawRecord(_verse(body), title, author, location)
+    return BrokenRecord(location, f'"{key}" must be a string or a list of strings')
 
 
 def _verse(parts: Sequence[str]) -> str:
-    """The text of a poem; where no mark parts its lines, the layout does: then ，and 。 in turn."""
+    """Return the text of a poem; if it has no marks, add ，and 。 to its rows in turn."""
     text = "".join(parts)
     lines = [line for part in parts for line in part.split()]
     if len(lines) < 2 or any(mark in text for mark in _MARKS):

@@ -1,8 +1,8 @@
-"""Train, valid and test, so that no held-out poem has a near copy in the training text.
+"""Split poems into train, valid and test so that no held-out poem has a near-duplicate in train.
 
-The public corpus holds many poems twice: under two authors, or with a variant line.  Perplexity and
-novelty mean nothing if one copy is trained on and the other tested on, so poems that share a line
-are kept on one side.
+The public corpus contains many poems twice: under two authors, or with a variant line.  Perplexity
+and novelty are meaningless if one copy is in train and the other in test, so poems that share a line
+go to the same split.
 """
 
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 MIN_SHARED_LINE = 4
-"""Poems are near when a line of at least this many characters stands in both.  Shorter lines are
-refrains and set phrases (君不见): they would tie strangers together."""
+"""Two poems are near-duplicates if they share a line of at least this many characters.  Shorter lines
+are refrains and set phrases (君不见), which would connect unrelated poems."""
 
 _TRAIN_BELOW, _VALID_BELOW = 0.90, 0.95
 
 
-def near_groups(poems: Sequence[Poem]) -> list[int]:
-    """For each poem the index of its group's first poem.
+def near_duplicate_groups(poems: Sequence[Poem]) -> list[int]:
+    """Return for each poem the index of the first poem in its group.
 
-    Groups are the connected components of "shares a line of `MIN_SHARED_LINE` characters or more"
-    (union–find), so a poem that shares no line is a group of its own.
+    Groups are the connected components of "shares a line of at least `MIN_SHARED_LINE` characters",
+    found by union-find.  A poem that shares no line is its own group.
     """
     parent = list(range(len(poems)))
 
@@ -44,50 +44,50 @@ def near_groups(poems: Sequence[Poem]) -> list[int]:
 
 
 def split_poems(poems: Sequence[Poem]) -> dict[Split, list[Poem]]:
-    """The poems by split, 90/5/5, each split in the order of `poems`.
+    """Return the poems by split (90/5/5), each split in the order of `poems`.
 
-    A group's side follows from the smallest content hash in it.  So it does not depend on the order
-    of the poems, on the machine, or on any poem outside the group: a new poem that is near no other
-    moves nothing.  Only where so few poems are given that none falls to valid, that group of train
-    goes there which is nearest to it.
+    The smallest content hash in a group decides its split.  The split is thus independent of the
+    machine, of the order of the poems and of poems outside the group: adding an unrelated poem moves
+    no other.  If valid is empty because there are few poems, the train group with the largest hash
+    moves to valid.
     """
-    groups = near_groups(poems)
+    groups = near_duplicate_groups(poems)
     hashes: dict[int, int] = {}
     for poem, group in zip(poems, groups, strict=True):
         value = content_hash(poem.characters)
         hashes[group] = min(value, hashes.get(group, value))
-    side_of = {group: _side(value) for group, value in hashes.items()}
-    trained = [group for group, side in side_of.items() if side == "train"]
-    if "valid" not in side_of.values() and len(trained) > 1:
-        side_of[max(trained, key=lambda group: hashes[group])] = "valid"
-    sides: dict[Split, list[Poem]] = {split: [] for split in SPLITS}
+    split_of = {group: _split_of_hash(value) for group, value in hashes.items()}
+    trained = [group for group, split in split_of.items() if split == "train"]
+    if "valid" not in split_of.values() and len(trained) > 1:
+        split_of[max(trained, key=lambda group: hashes[group])] = "valid"
+    splits: dict[Split, list[Poem]] = {split: [] for split in SPLITS}
     for poem, group in zip(poems, groups, strict=True):
-        sides[side_of[group]].append(poem)
-    return sides
+        splits[split_of[group]].append(poem)
+    return splits
 
 
-def _side(value: int) -> Split:
-    position = value / 2**64
-    if position < _TRAIN_BELOW:
+def _split_of_hash(value: int) -> Split:
+    fraction = value / 2**64
+    if fraction < _TRAIN_BELOW:
         return "train"
-    return "valid" if position < _VALID_BELOW else "test"
+    return "valid" if fraction < _VALID_BELOW else "test"
 
 
-def away_from_held_out(others: Sequence[Poem], sides: dict[Split, list[Poem]]) -> list[Poem]:
-    """Those of `others` that share no line, however short, with a held-out poem of `sides`."""
-    held_out = set(_held_out_lines(sides))
+def exclude_near_held_out(others: Sequence[Poem], splits: dict[Split, list[Poem]]) -> list[Poem]:
+    """Return those of `others` that share no line of any length with a held-out poem."""
+    held_out = set(_held_out_lines(splits))
     return [poem for poem in others if held_out.isdisjoint(poem.lines)]
 
 
 def leaked_lines_rate(
-    sides: dict[Split, list[Poem]], trained: Sequence[Poem] | None = None
+    splits: dict[Split, list[Poem]], trained: Sequence[Poem] | None = None
 ) -> float:
-    """The share of held-out lines, of any length, that stand verbatim in `trained` (None: in train)."""
-    poems = sides["train"] if trained is None else trained
+    """Return the fraction of held-out lines that occur verbatim in `trained` (None: in train)."""
+    poems = splits["train"] if trained is None else trained
     trained_lines = {line for poem in poems for line in poem.lines}
-    held_out = _held_out_lines(sides)
+    held_out = _held_out_lines(splits)
     return sum(line in trained_lines for line in held_out) / max(1, len(held_out))
 
 
-def _held_out_lines(sides: dict[Split, list[Poem]]) -> list[str]:
-    return [line for split in ("valid", "test") for p in sides[split] for line in p.lines]
+def _held_out_lines(splits: dict[Split, list[Poem]]) -> list[str]:
+    return [line for split in ("valid", "test") for p in splits[split] for line in p.lines]

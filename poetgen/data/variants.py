@@ -1,27 +1,27 @@
 """Rare variant characters (異體字) and the usual simplified character of the same word.
 
-OpenCC turns traditional characters into simplified ones but leaves most orthographic variants as
-they stand: the Tang texts write 窗 also 牕, 窻, 窓 and 牎.  `VARIANTS` folds these, character by
-character, in text that OpenCC's `t2s` has been over: old, popular and Japanese forms, and the
-simplified shapes that `t2s` makes of a variant (鑪 → 𬬻 → 炉).
+OpenCC converts traditional characters to simplified ones but keeps most orthographic variants: the
+Tang texts spell 窗 also 牕, 窻, 窓 and 牎.  `VARIANTS` folds them, character by character, in the
+output of OpenCC's `t2s`: old, popular and Japanese forms, and the simplified shapes that `t2s`
+creates from a variant (鑪 → 𬬻 → 炉).
 
-Every key is a single character that `t2s` can leave in its output; every target is a character
-that `t2s` leaves as it is and that is not itself a key, so folding twice changes nothing more.
-A fold may still complete a phrase that OpenCC converts as a whole: 沈唫 → 沈吟, and 沈吟 → 沉吟.
+Every key is a single character that can occur in the output of `t2s`; every target is unchanged by
+`t2s` and is not a key, so folding is idempotent.  A fold can complete a phrase that OpenCC converts
+as a whole: 沈唫 → 沈吟, and 沈吟 → 沉吟.
 
-Left out on purpose is any pair that a poem may hold apart, even where a modern list merges it:
+Pairs that a poem may distinguish are excluded, even if a modern list merges them:
 
 - characters that share one sense only: 毬 球, 炁 气, 搨 拓, 蒐 搜, 繙 翻, 寔 实, 殽 肴,
   箠 捶, 秾 浓;
-- characters with a second reading or use of their own: 徴 徵 (宫徵), 祇 祗 衹 (神祇), 俛 (僶俛),
+- characters with a second reading or use: 徴 徵 (宫徵), 祇 祗 衹 (神祇), 俛 (僶俛),
   阯 (交阯), 菑, 蘗, 糵, 迭, 着 著, 馀 余, 於 (於穆), 陜 (狭 or 陕), 苽 (菰 or 瓜);
-- characters that names keep apart: 沈 沉, 祐 佑, 珪 圭, 仝 同, 甯 宁, 愬 诉 (李愬), 晁 鼌;
+- characters that names distinguish: 沈 沉, 祐 佑, 珪 圭, 仝 同, 甯 宁, 愬 诉 (李愬), 晁 鼌;
 - misprints for a look-alike: 釆 for 采, 茍 for 苟, 褉 for 禊, 巿 for 市.
 """
 
 from collections.abc import Mapping
 
-# A group is the standard character and then its variants; groups go by the code point of the first.
+# A group is a standard character and its variants; groups are sorted by the standard character.
 _GROUPS = """
 丐匃匄 专専 世丗卋 丘丠坵 丛樷藂 两両 严厳 丽䴡 举挙擧 乃廼迺 乐楽 乘乗 乡郷鄕 事亊 于扵 亚亜
 些㱔 亡亾兦 亩畂畆畒畮 享亯 京亰 亵䙝 亸軃 从従 仑崘 仙僊 仞仭 以㕥㠯 价価 仿倣髣 会㑹 伞繖
@@ -85,4 +85,4 @@ _GROUPS = """
 VARIANTS: Mapping[int, str] = str.maketrans(
     {variant: group[0] for group in _GROUPS.split() for variant in group[1:]}
 )
-"""For `str.translate`: the code point of a variant to the standard character."""
+"""Translation table for `str.translate`: code point of a variant to the standard character."""

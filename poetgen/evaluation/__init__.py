@@ -1,1 +1,1 @@
-"""How good is a model, beside held-out real poems?"""
+"""Measure models: likelihood of held-out poems, and metrics of generated poems next to real ones."""

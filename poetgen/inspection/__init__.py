@@ -1,1 +1,1 @@
-"""What goes on inside a model: its gates while it reads, and how far its gradients reach back."""
+"""Measurements inside a model: its gates as it reads, gates clamped open or shut, gradient decay."""

@@ -1,51 +1,103 @@
-"""How far back a loss can be felt: the gradient at a model's state k steps before it.
+"""Gradient decay: the norm of a loss gradient at a model's state k steps before the loss.
 
-Where the norm falls to nothing, no training can teach the model to look further back (Hochreiter
-1991; Pascanu, Mikolov & Bengio 2013).
+Where the norm vanishes, training cannot teach the model longer dependencies (Hochreiter 1991;
+Pascanu, Mikolov & Bengio 2013).
 
-Shape suffixes: B rows, T places.
+Shape suffixes: B rows, T positions.
 """
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from poetgen.config import Config
 from poetgen.data.vocab import BOS, Vocabulary
 from poetgen.errors import UsageError
-from poetgen.model.lstm import PoemLSTM
-from poetgen.model.store import StoredModel, new_model
-from poetgen.sampling.decode import Sample, generate
-from poetgen.sampling.request import Request, Settings
+from poetgen.inspection.result import GradientComparison, GradientDecay
+from poetgen.model.file import ModelBundle
+from poetgen.model.network import PoemRNN
+from poetgen.runs import model_name
+from poetgen.sampling.generator import Generator, Sample
+from poetgen.sampling.options import Options
+from poetgen.sampling.prompt import prepare_prompt, warn_of_unknown
 
 CELLS = ("lstm", "gru", "rnn")
 MAX_LAG = 100
 MIN_CHARACTERS = 5
-_POEMS = 64
-_ROWS = 16
+_NUM_POEMS = 64
+_NUM_TEXTS = 16
+
+logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Reach:
-    """The norms of a loss' gradient at the states before it, 0, 1, 2 … steps back."""
+def compare_gradients(
+    bundles: Sequence[ModelBundle], text: str | None, options: Options
+) -> GradientComparison:
+    """Return the gradient decay of trained models and of fresh ones, on the same texts.
 
-    name: str
-    norms: tuple[float, ...]
-    """At the whole state, the hidden states of all layers and an LSTM's cells together: all that is
-    carried on.  Relative to that at the last step."""
+    The fresh models are an LSTM, a GRU and a plain RNN of the first model's size and training seed.
+    Without `text`, the texts are poems that the first model generates with `options`.
+
+    Raises:
+        UsageError: the given or generated text is too short.
+    """
+    first = bundles[0]
+    if text is None:
+        texts = sample_texts(first, options)
+        source = f"{len(texts)} poems of its own, {len(texts[0])} characters each"
+    else:
+        source = prepare_prompt(text, first.vocab).text
+        texts = [source]
+    if len(texts[0]) < MIN_CHARACTERS:
+        raise UsageError(
+            f"{texts[0] or 'the generated text'} is too short to measure gradient decay",
+            f"Give {MIN_CHARACTERS} characters or more, such as 床前明月光，疑是地上霜。",
+        )
+    decays = []
+    for bundle in bundles:
+        name = model_name(bundle.path) if bundle.path else "model"
+        for warning in warn_of_unknown("".join(texts), bundle.vocab):
+            logger.warning("%s: %s", name, warning)
+        tokens_BT = _encode(texts, bundle.vocab)
+        name = f"{name} ({bundle.network.cell}, trained)"
+        decays.append(gradient_decay(name, bundle.network, tokens_BT))
+    tokens_BT = _encode(texts, first.vocab)
+    for cell in CELLS:
+        shape = first.config.model.model_copy(update={"cell": cell})
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(first.config.train.seed)
+            network = PoemRNN(len(first.vocab), shape).to(first.network.device).eval()
+        decays.append(gradient_decay(f"{cell}, fresh", network, tokens_BT))
+    return GradientComparison(source, tuple(decays))
 
 
-def norms_back(loss: Tensor, states: Sequence[Sequence[Tensor]]) -> list[float]:
-    """‖∂loss/∂state‖ for the states of each step, last step first: a mean over rows.
+def gradient_decay(name: str, network: PoemRNN, tokens_BT: Tensor) -> GradientDecay:
+    """Return the gradient norms for the loss of predicting the last column of `tokens_BT`."""
+    tokens_BT = tokens_BT.to(network.device)
+    state = [
+        tuple(part.clone().requires_grad_() for part in layer)
+        for layer in network.zero_state(len(tokens_BT))
+    ]
+    states = []
+    for tokens_B in tokens_BT[:, :-1].T:
+        logits_BV, state = network.step(tokens_B, state)
+        states.append(state)
+    loss = cross_entropy(logits_BV, tokens_BT[:, -1], reduction="sum")
+    norms = gradient_norms(loss, [[part for layer in state for part in layer] for state in states])
+    return GradientDecay(name, tuple(norm / norms[0] if norms[0] else 0.0 for norm in norms))
 
-    A state is a sequence of (B, H) tensors (of several layers, say) that count as one vector; `loss`
-    is a sum over rows of which each depends on its own row alone.
+
+def gradient_norms(loss: Tensor, states: Sequence[Sequence[Tensor]]) -> list[float]:
+    """Return ‖∂loss/∂state‖ for the state of each step, last step first, as a mean over rows.
+
+    A state is a sequence of (B, H) tensors, e.g. of several layers, that count as one vector.  `loss`
+    is a sum over rows; each term depends only on its own row.
     """
     flat = [part for state in states for part in state]
-    # The state before the first step may not bear on the loss at all.
+    # The loss may not depend on the state before the first step.
     gradients = iter(torch.autograd.grad(loss, flat, retain_graph=True, allow_unused=True))
     norms = []
     for state in states:
@@ -55,73 +107,15 @@ def norms_back(loss: Tensor, states: Sequence[Sequence[Tensor]]) -> list[float]:
     return norms[::-1]
 
 
-def reach(name: str, model: PoemLSTM, tokens_BT: Tensor) -> Reach:
-    """How far back the loss of foreseeing the last column of `tokens_BT` is felt by `model`."""
-    state = [
-        tuple(part.clone().requires_grad_() for part in layer)
-        for layer in model.zero_state(len(tokens_BT))
-    ]
-    states = []
-    for tokens_B in tokens_BT[:, :-1].T:
-        logits_BV, state = model.step(tokens_B, state)
-        states.append(state)
-    loss = cross_entropy(logits_BV, tokens_BT[:, -1], reduction="sum")
-    norms = norms_back(loss, [[part for layer in state for part in layer] for state in states])
-    return Reach(name, tuple(norm / norms[0] if norms[0] else 0.0 for norm in norms))
-
-
-def compare(trained: Sequence[tuple[str, StoredModel]], texts: Sequence[str]) -> list[Reach]:
-    """The reach of each of `trained` (name, model) on `texts` of one length, and of fresh models.
-
-    The fresh ones are an LSTM, a GRU and a plain RNN of the first model's size.
-    """
-    _, first = trained[0]
-    found = [
-        reach(f"{name} ({one.model.cell}, trained)", one.model, _encode(texts, one.vocab))
-        for name, one in trained
-    ]
-    tokens_BT = _encode(texts, first.vocab)
-    for cell in CELLS:
-        fresh = _fresh(first.config, first.vocab, cell)
-        found.append(reach(f"{cell}, fresh", fresh, tokens_BT))
-    return found
-
-
-def own_texts(stored: StoredModel, seed: int, settings: Settings) -> list[str]:
-    """Sixteen poems of a model's own, long ones, cut to one length.
-
-    Raises:
-        UsageError: it writes too little.
-    """
-    requests = (Request(seed, index, settings=settings) for index in range(_POEMS))
-    results = generate(stored.model, stored.vocab, requests, max_tokens=MAX_LAG + 1)
-    written = (result.poem.text for result in results if isinstance(result, Sample))
-    texts = sorted(written, key=len, reverse=True)[:_ROWS]
-    check_length(texts[-1])
+def sample_texts(bundle: ModelBundle, options: Options) -> list[str]:
+    """Generate poems and return the sixteen longest, cut to the length of the shortest of them."""
+    generator = Generator(bundle, max_tokens=MAX_LAG + 1)
+    first = generator.request(replace(options, allow_copies=True), seed=0)
+    results = generator.generate(replace(first, index=index) for index in range(_NUM_POEMS))
+    poems = (result.poem.text for result in results if isinstance(result, Sample))
+    texts = sorted(poems, key=len, reverse=True)[:_NUM_TEXTS]
     return [text[: len(texts[-1])] for text in texts]
-
-
-def check_length(text: str) -> None:
-    """Raise UsageError where there are too few steps for a gradient to vanish on."""
-    if len(text) < MIN_CHARACTERS:
-        raise UsageError(
-            f"{text or 'no text'} is too short to show how far back a gradient reaches",
-            f"Give {MIN_CHARACTERS} characters or more, such as 床前明月光，疑是地上霜。",
-        )
-
-
-def lags(num_steps: int) -> list[int]:
-    """Which steps back a table shows of so many: 1, 2, 5, 10 … and the last."""
-    last = num_steps - 1
-    return [*(lag for lag in (1, 2, 5, 10, 20, 50, 100) if lag < last), last]
 
 
 def _encode(texts: Sequence[str], vocab: Vocabulary) -> Tensor:
     return torch.tensor([[BOS, *vocab.encode(text)] for text in texts])
-
-
-def _fresh(config: Config, vocab: Vocabulary, cell: str) -> PoemLSTM:
-    shape = config.model.model_copy(update={"cell": cell})
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.train.seed)
-        return new_model(config.model_copy(update={"model": shape}), vocab).eval()

@@ -1,7 +1,7 @@
-"""One step of each cell, written out.
+"""One step of each recurrent cell, equation by equation.
 
-The LSTM's six equations stand here once, with every gate returned: sampling steps through them, the
-fused kernels of `torch.nn` are tested against them, and a reader can follow them.
+Every gate is returned.  Sampling and inspection use these functions; the fused kernels of `torch.nn`
+are tested against them.
 
 Shape suffixes: B rows, I input size, H hidden size, 3H/4H stacked gates.
 """
@@ -14,17 +14,23 @@ from torch.nn.functional import linear
 
 
 class CellWeights(NamedTuple):
-    """A layer's weights in `torch.nn`'s layout: the gates' rows stacked (i, f, g, o for an LSTM)."""
+    """The weights of a layer in `torch.nn`'s layout.
+
+    The rows of the gates are stacked: i, f, g, o for an LSTM, r, z, n for a GRU.
+    """
 
     from_input: Tensor
     """(4H, I) for an LSTM, (3H, I) for a GRU, (H, I) for a plain RNN."""
     from_hidden: Tensor
+    """(4H, H), (3H, H) or (H, H)."""
     input_bias: Tensor
+    """(4H,), (3H,) or (H,)."""
     hidden_bias: Tensor
+    """Of the same shape; torch keeps both, and they are added."""
 
 
 class LSTMStep(NamedTuple):
-    """All that one LSTM step computes, each (B, H)."""
+    """The gates and states of one LSTM step, each (B, H)."""
 
     forget: Tensor
     input: Tensor
@@ -35,16 +41,16 @@ class LSTMStep(NamedTuple):
 
 
 def lstm_step(x_BI: Tensor, hidden_BH: Tensor, cell_BH: Tensor, weights: CellWeights) -> LSTMStep:
-    """The gates, the new cell and the new hidden state of an LSTM with a forget gate.
+    """Return the gates, the new cell state and the new hidden state of an LSTM with a forget gate.
 
-    Source: Hochreiter & Schmidhuber 1997; the forget gate is from Gers, Schmidhuber & Cummins 2000.
+    Source: Hochreiter & Schmidhuber 1997; forget gate: Gers, Schmidhuber & Cummins 2000.
 
-        f = σ(W_f x + U_f h + b_f)     what the cell keeps
-        i = σ(W_i x + U_i h + b_i)     what it lets in
-        g = tanh(W_g x + U_g h + b_g)  what there is to let in
-        c' = f ⊙ c + i ⊙ g             the new cell: a sum, so that a gradient passes undiminished
-        o = σ(W_o x + U_o h + b_o)     what it shows
-        h' = o ⊙ tanh(c')              the new hidden state
+        f = σ(W_f x + U_f h + b_f)     forget gate
+        i = σ(W_i x + U_i h + b_i)     input gate
+        g = tanh(W_g x + U_g h + b_g)  candidate
+        c' = f ⊙ c + i ⊙ g             new cell state; the sum carries gradients without decay
+        o = σ(W_o x + U_o h + b_o)     output gate
+        h' = o ⊙ tanh(c')              new hidden state
     """
     stacked_B4H = linear(x_BI, weights.from_input, weights.input_bias) + linear(
         hidden_BH, weights.from_hidden, weights.hidden_bias
@@ -60,7 +66,7 @@ def lstm_step(x_BI: Tensor, hidden_BH: Tensor, cell_BH: Tensor, weights: CellWei
 
 
 class GRUStep(NamedTuple):
-    """All that one GRU step computes, each (B, H)."""
+    """The gates and the hidden state of one GRU step, each (B, H)."""
 
     reset: Tensor
     update: Tensor
@@ -69,12 +75,14 @@ class GRUStep(NamedTuple):
 
 
 def gru_step(x_BI: Tensor, hidden_BH: Tensor, weights: CellWeights) -> GRUStep:
-    """The gates and the new hidden state of a GRU (Cho et al. 2014; reset gate after the product).
+    """Return the gates and the new hidden state of a GRU.
 
-    r = σ(W_r x + U_r h + b_r)
-    z = σ(W_z x + U_z h + b_z)
-    n = tanh(W_n x + b_n + r ⊙ (U_n h + c_n))
-    h' = (1 − z) ⊙ n + z ⊙ h
+    Source: Cho et al. 2014; as in `torch.nn.GRU`, the reset gate is applied after the product.
+
+        r = σ(W_r x + U_r h + b_r)                 reset gate
+        z = σ(W_z x + U_z h + b_z)                 update gate
+        n = tanh(W_n x + b_n + r ⊙ (U_n h + c_n))  candidate
+        h' = (1 − z) ⊙ n + z ⊙ h                   new hidden state
     """
     from_x = linear(x_BI, weights.from_input, weights.input_bias).chunk(3, dim=-1)
     from_h = linear(hidden_BH, weights.from_hidden, weights.hidden_bias).chunk(3, dim=-1)
@@ -86,7 +94,7 @@ def gru_step(x_BI: Tensor, hidden_BH: Tensor, weights: CellWeights) -> GRUStep:
 
 
 def rnn_step(x_BI: Tensor, hidden_BH: Tensor, weights: CellWeights) -> Tensor:
-    """The new hidden state of a plain RNN (Elman 1990): h' = tanh(W x + U h + b)."""
+    """Return the new hidden state of a plain RNN (Elman 1990): h' = tanh(W x + U h + b)."""
     return torch.tanh(
         linear(x_BI, weights.from_input, weights.input_bias)
         + linear(hidden_BH, weights.from_hidden, weights.hidden_bias)

@@ -1,1 +1,1 @@
-"""What a Tang poem may be.  Knows no model and no corpus."""
+"""Verse forms, tones and rhymes of Chinese characters.  Depends on no model and no corpus."""

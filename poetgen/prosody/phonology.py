@@ -1,8 +1,8 @@
 """The Middle Chinese tones and rhyme groups of a character.
 
-The one place that knows the phonology libraries.  The readings are those of the 廣韻 rhyme book (1008),
-by `tshet-uinh`; its 206 rhymes are folded to the 106 groups (平水韻) that Tang regulated verse is
-judged by.  Many characters have several readings, and several stay several: nothing is guessed.
+The only module that uses the phonology libraries.  Readings are those of the 廣韻 rhyme book (1008),
+from `tshet-uinh`; its 206 rhymes are folded into the 106 groups (平水韻) that regulated verse rhymes
+by.  A character with several readings keeps all of them; none is guessed from context.
 """
 
 from functools import cache
@@ -26,19 +26,19 @@ _GROUPS = """
 
 
 class Reading(NamedTuple):
-    """One way to read a character."""
+    """One reading of a character."""
 
     tone: str
     """平, 上, 去 or 入."""
     rhyme: str
-    """The 平水 group, named by a simplified character of that tone: 东 of 平, 送 of 去."""
+    """The 平水 group, named by a simplified character of that tone, e.g. 东 (平) or 送 (去)."""
 
 
 def readings(character: str) -> frozenset[Reading]:
-    """All readings of a character, simplified or traditional; empty where it is unknown.
+    """Return all readings of a simplified or traditional character; empty if it is unknown.
 
-    A simplified character has the readings of every traditional one that it stands for (后: 后 and
-    後).  Only where all of these are absent from the rhyme book are variant forms asked.
+    A simplified character has the readings of every traditional character it replaces (后: 后 and
+    後).  Variant forms are used only if the rhyme book contains none of these.
     """
     own = _readings_of_own_heads(character)
     if own:
@@ -51,17 +51,17 @@ def readings(character: str) -> frozenset[Reading]:
 
 
 def tones(character: str) -> frozenset[str]:
-    """The tones of a character: a subset of 平上去入, empty where it is unknown."""
+    """Return the tones of a character: a subset of 平上去入, empty if it is unknown."""
     return frozenset(reading.tone for reading in readings(character))
 
 
 def rhymes(character: str) -> frozenset[str]:
-    """The 平水 groups of a character, empty where it is unknown."""
+    """Return the 平水 groups of a character; empty if it is unknown."""
     return frozenset(reading.rhyme for reading in readings(character))
 
 
 def rhyme_groups(tone: str | None = None) -> tuple[str, ...]:
-    """The names of the 106 groups, or of those of one tone, in their traditional order."""
+    """Return the names of the 106 groups (of one tone if given) in their traditional order."""
     return tuple(
         r.rhyme for r in dict.fromkeys(_group_of_rhyme().values()) if tone in (None, r.tone)
     )
@@ -69,7 +69,7 @@ def rhyme_groups(tone: str | None = None) -> tuple[str, ...]:
 
 @cache
 def _group_of_rhyme() -> dict[str, Reading]:
-    """The 平水 group of each of the 廣韻's 206 rhymes."""
+    """Return the 平水 group of each of the 206 rhymes in the 廣韻."""
     table = {}
     for row in _GROUPS.split("\n"):
         tone, *entries = row.split() or ("",)
@@ -81,7 +81,7 @@ def _group_of_rhyme() -> dict[str, Reading]:
 
 @cache
 def _heads_by_simplified() -> dict[str, list[str]]:
-    """The rhyme book's heads under their simplified form, and under themselves."""
+    """Return the head characters of the rhyme book, keyed by themselves and their simplified form."""
     from tshet_uinh import 資料
 
     heads = list(資料.m字頭檢索)

@@ -1,16 +1,41 @@
-"""What may be chosen next: pure functions of logits and probabilities, in float64.
+"""Temperature, filters and the draw: pure functions of logits and probabilities, in float64.
 
-Each row has settings of its own, so that poems asked for differently share a batch.
+Each row has options of its own, so that different requests share a batch.
 
 Shape suffixes: B rows, V vocabulary size.
 """
 
+from collections.abc import Sequence
+from functools import partial
+
 import torch
 from torch import Tensor
 
+from poetgen.sampling.options import Options
+
+float64 = partial(torch.tensor, dtype=torch.float64)
+"""Make a float64 tensor of numbers."""
+
+
+def sample_rows(
+    logits_BV: Tensor, options: Sequence[Options], uniforms: Sequence[float]
+) -> list[int]:
+    """Return an id per row, drawn by the row's options with its number from [0, 1)."""
+    if not options:
+        return []
+    probs_BV = probabilities(logits_BV, float64([o.temperature for o in options]))
+    if any(o.top_k for o in options):
+        k_B = torch.tensor([min(o.top_k, logits_BV.shape[-1]) for o in options])
+        probs_BV = keep_top_k(probs_BV, k_B)
+    if any(o.top_p < 1 for o in options):
+        probs_BV = keep_top_p(probs_BV, float64([o.top_p for o in options]))
+    if any(o.min_p for o in options):
+        probs_BV = keep_min_p(probs_BV, float64([o.min_p for o in options]))
+    return draw(probs_BV, float64(uniforms)).tolist()
+
 
 def probabilities(logits_BV: Tensor, temperature_B: Tensor) -> Tensor:
-    """softmax(logits / temperature) in float64; temperature 0 puts all on the likeliest id."""
+    """Return softmax(logits / temperature), (B, V); temperature 0 puts all mass on the likeliest id."""
     logits_BV = logits_BV.double()
     greedy_B = temperature_B == 0
     safe_B = torch.where(greedy_B, torch.ones_like(temperature_B), temperature_B)
@@ -25,54 +50,49 @@ def probabilities(logits_BV: Tensor, temperature_B: Tensor) -> Tensor:
 
 
 def log_mass(logits_BV: Tensor, temperature_B: Tensor) -> Tensor:
-    """The logarithm of the sum of exp(logits / temperature), (B,) in float64; temperature above 0.
+    """Return log Σ exp(logits / temperature), (B,), for temperatures above 0.
 
-    −∞ where all logits are, and nowhere else, however low they are.
+    It is −∞ only where all logits are.
     """
-    return (logits_BV.double() / temperature_B[:, None]).logsumexp(dim=-1)
+    temperature_B1 = temperature_B[:, None].clamp(min=1e-300)  # below, the quotient overflows
+    return (logits_BV.double() / temperature_B1).logsumexp(dim=-1)
 
 
-def renormalise(probs_BV: Tensor) -> Tensor:
-    """The rows scaled to sum to 1."""
+def renormalize(probs_BV: Tensor) -> Tensor:
+    """Return the rows scaled to sum to 1."""
     return probs_BV / probs_BV.sum(dim=-1, keepdim=True)
 
 
 def keep_top_k(probs_BV: Tensor, top_k_B: Tensor) -> Tensor:
-    """Only the k likeliest ids of a row keep their mass (ties with the last one too); 0: all do."""
-    if not (top_k_B > 0).any():
-        return probs_BV
+    """Keep the mass of the k likeliest ids of a row, and of ties with the last of them; 0: of all."""
     num_ids = probs_BV.shape[-1]
     k_B = torch.where(top_k_B > 0, top_k_B, num_ids).clamp(max=num_ids)
     sorted_BV = probs_BV.sort(dim=-1, descending=True).values
     least_B1 = sorted_BV.gather(1, k_B[:, None] - 1)
-    return renormalise(probs_BV * (probs_BV >= least_B1))
+    return renormalize(probs_BV * (probs_BV >= least_B1))
 
 
 def keep_top_p(probs_BV: Tensor, top_p_B: Tensor) -> Tensor:
-    """Only the fewest ids whose mass reaches p keep it, and ties with the last of them.
+    """Keep the mass of the fewest ids that together reach p, and of ties with the last of them.
 
     Nucleus sampling (Holtzman et al. 2020).
     """
-    if not (top_p_B < 1).any():
-        return probs_BV
     sorted_BV = probs_BV.sort(dim=-1, descending=True).values
     before_BV = sorted_BV.cumsum(dim=-1) - sorted_BV
     kept_B1 = (before_BV < top_p_B[:, None]).sum(dim=-1, keepdim=True).clamp(min=1)
     least_B1 = sorted_BV.gather(1, kept_B1 - 1)
     keep_BV = (probs_BV >= least_B1) | (top_p_B >= 1)[:, None]
-    return renormalise(probs_BV * keep_BV)
+    return renormalize(probs_BV * keep_BV)
 
 
 def keep_min_p(probs_BV: Tensor, min_p_B: Tensor) -> Tensor:
-    """Only ids at least `min_p` times as likely as the likeliest keep their mass (Nguyen et al. 2024)."""
-    if not (min_p_B > 0).any():
-        return probs_BV
+    """Keep the mass of ids at least `min_p` times as likely as the likeliest (Nguyen et al. 2024)."""
     least_B1 = probs_BV.max(dim=-1, keepdim=True).values * min_p_B[:, None]
-    return renormalise(probs_BV * (probs_BV >= least_B1))
+    return renormalize(probs_BV * (probs_BV >= least_B1))
 
 
 def draw(probs_BV: Tensor, uniform_B: Tensor) -> Tensor:
-    """The id (B,) at which each row's cumulative mass passes its number from [0, 1)."""
+    """Return the id, (B,), at which each row's cumulative mass passes its number from [0, 1)."""
     cumulative_BV = probs_BV.cumsum(dim=-1)
     target_B1 = uniform_B[:, None] * cumulative_BV[:, -1:]
     ids_B = (cumulative_BV <= target_B1).sum(dim=-1)

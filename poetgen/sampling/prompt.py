@@ -1,36 +1,35 @@
-"""A prompt as people type it → what the model is given.  Does not import torch."""
+"""A prompt as people type it → the text that the model continues.  Does not import torch."""
 
 import unicodedata
 from dataclasses import dataclass
 
-from poetgen.data.normalise import normalise
-from poetgen.data.poem import MARKS
+from poetgen.data.normalize import normalize
 from poetgen.data.vocab import Vocabulary
 from poetgen.errors import UsageError
+from poetgen.prosody.marks import MARKS
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """The beginning of a poem, in the corpus' spelling; empty where the model is to begin by itself."""
+    """The beginning of a poem in the corpus's spelling; empty if there is none."""
 
     text: str = ""
     warnings: tuple[str, ...] = ()
-    """What the user should know, such as characters that the model does not."""
+    """What the user should know, such as characters outside the vocabulary."""
 
 
 NO_PROMPT = Prompt()
 
 
 def prepare_prompt(text: str, vocab: Vocabulary) -> Prompt:
-    """`text` normalised: width, script, variants and marks as in the corpus.
+    """Return `text` normalized: width, script, variants and marks as in the corpus.
 
-    Characters without an id stay in the poem and are fed to the model as `<unk>`; each is named in a
-    warning.
+    Characters without an id stay in the poem and are read as `<unk>`; a warning names each.
 
     Raises:
-        UsageError: nothing is left of it, or nothing that the model knows.
+        UsageError: no character is left, or none that the vocabulary has.
     """
-    normal = normalise(text)
+    normal = normalize(text)
     if not normal.strip(MARKS):
         raise UsageError(
             "the prompt is empty" if not normal else f"the prompt {normal} has no character in it",
@@ -39,14 +38,14 @@ def prepare_prompt(text: str, vocab: Vocabulary) -> Prompt:
     unknown = vocab.unknown(normal)
     if all(c in unknown or c in MARKS for c in normal):
         raise UsageError(
-            f"the model knows no character of the prompt {normal}",
+            f"the model's vocabulary has no character of the prompt {normal}",
             "Begin with at least one Chinese character of classical verse, such as 床前.",
         )
-    return Prompt(normal, warn_of_unknown(normal, vocab))
+    return Prompt(normal, warn_of_unknown(normal, vocab) if unknown else ())
 
 
 def warn_of_unknown(text: str, vocab: Vocabulary) -> tuple[str, ...]:
-    """A warning that names the characters of `text` without an id; none where all have one."""
+    """Return a warning that names the characters of `text` without an id, if there are any."""
     names = ", ".join(f"{c} ({_name(c)})" for c in vocab.unknown(text))
     return (f"not in the model's vocabulary, kept but read as unknown: {names}",) if names else ()
 

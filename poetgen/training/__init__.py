@@ -1,1 +1,1 @@
-"""From batches to a trained model, interruptible at any step."""
+"""Training: from a plan and batches to a model file, resumable at any step."""

@@ -1,202 +1,176 @@
-"""The training state `last.pt`: everything an exact resume needs."""
+"""The training state `last.pt`: everything that an exact resume needs.
 
-import math
+Format version 3 has the keys format_version, network, ema, optimizer, progress, vocabulary,
+training_lines, dataset_fingerprint and random_states.  Version 2 is migrated when read.
+"""
+
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from poetgen.data.lines import LineSet
+from poetgen.data.bloom import LineBloomFilter
 from poetgen.data.vocab import Vocabulary
 from poetgen.errors import ModelFileError
-from poetgen.files import write_whole
-from poetgen.model.lstm import PoemLSTM
+from poetgen.files import atomic_write
+from poetgen.training.state import Progress, Trainer
 
-FORMAT_VERSION = 2
-
-
-@dataclass
-class Progress:
-    """Where a training stands.  `epoch` and `batch` count what is done, so both name what is next."""
-
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0
-    epoch_nats: float = 0.0
-    """Summed since the epoch began."""
-    epoch_tokens: int = 0
-    best_nats_per_token: float | None = None
-    best_epoch: int = 0
-
-    @property
-    def train_nats_per_token(self) -> float:
-        """The mean over the epoch so far, with dropout."""
-        return self.epoch_nats / max(1, self.epoch_tokens)
-
-    def finish_epoch(self, valid_nats_per_token: float) -> bool:
-        """Move to the next epoch; whether this one's validation is the best so far."""
-        self.epoch += 1
-        self.batch = 0
-        self.epoch_nats, self.epoch_tokens = 0.0, 0
-        best = self.best_nats_per_token
-        better = math.isfinite(valid_nats_per_token) and (
-            best is None or valid_nats_per_token < best
-        )
-        if better:
-            self.best_nats_per_token, self.best_epoch = valid_nats_per_token, self.epoch
-        return better
-
-    @property
-    def epochs_since_best(self) -> int:
-        return self.epoch - self.best_epoch
+FORMAT_VERSION = 3
+_OVERWRITE_FIX = "Start the run again with --overwrite."
+_RENAMED_KEYS = {
+    "model": "network",
+    "averages": "ema",
+    "optimiser": "optimizer",
+    "lines": "training_lines",
+    "data_fingerprint": "dataset_fingerprint",
+}
+"""The keys of format version 2 and their names today."""
 
 
-def save_training_state(
-    path: Path,
-    model: PoemLSTM,
-    optimiser: torch.optim.Optimizer,
-    progress: Progress,
-    vocab: Vocabulary,
-    lines: Sequence[LineSet],
-    data_fingerprint: str,
-    averages: dict[str, Tensor],
-) -> None:
-    """Write the state whole; a kill at any instant leaves the one before or this one.
+@dataclass(frozen=True)
+class TrainingState:
+    """The content of a `last.pt`, read but not restored yet."""
+
+    path: Path
+    content: dict[str, Any]
+    vocab: Vocabulary
+    """The vocabulary of the run, which may extend that of a pretrained model."""
+    training_lines: tuple[LineBloomFilter, ...]
+    """The lines of all text that the network is trained on."""
+
+
+def save_training_state(path: Path, trainer: Trainer) -> None:
+    """Write the state of `trainer` atomically: a kill leaves the previous state or this one.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: The file cannot be written.
     """
     state: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
-        "model": model.state_dict(),
-        "averages": averages,
-        "optimiser": optimiser.state_dict(),
-        "progress": asdict(progress),
-        "vocabulary": list(vocab.symbols),
-        "lines": [(torch.from_numpy(s.bits), s.num_hashes, s.num_lines) for s in lines],
-        "data_fingerprint": data_fingerprint,
+        "network": trainer.network.state_dict(),
+        "ema": trainer.ema.weights,
+        "optimizer": trainer.optimizer.state_dict(),
+        "progress": asdict(trainer.progress),
+        "vocabulary": list(trainer.vocab.symbols),
+        "training_lines": [
+            (torch.from_numpy(lines.bits), lines.num_hashes, lines.num_lines)
+            for lines in trainer.training_lines
+        ],
+        "dataset_fingerprint": trainer.dataset.fingerprint,
         "random_states": {"cpu": torch.get_rng_state()},
     }
-    device = model.device
+    device = trainer.network.device
     if device.type == "cuda":
         state["random_states"]["cuda"] = torch.cuda.get_rng_state(device)
     elif device.type == "mps":
         state["random_states"]["mps"] = torch.mps.get_rng_state()
-    write_whole(path, lambda part: _save(state, part))
+    atomic_write(path, lambda part: _save(state, part))
 
 
 def _save(state: dict[str, Any], part: Path) -> None:
     try:
         torch.save(state, part)
-    except RuntimeError as error:  # what torch makes of a full disk
+    except RuntimeError as error:  # torch's error for a full disk
         raise OSError(str(error)) from error
 
 
-@dataclass(frozen=True)
-class TrainingState:
-    """What `last.pt` holds, read but not yet put in place."""
-
-    path: Path
-    content: dict[str, Any]
-    vocab: Vocabulary
-    """That of the run, which may have begun with another model's."""
-    lines: tuple[LineSet, ...]
-    """Of all the text that went into the model."""
-
-
 def read_training_state(path: Path) -> TrainingState:
-    """The state in `path`.
+    """Read the state in `path` without restoring it.
 
     Raises:
-        ModelFileError: missing, damaged or of another version.
+        ModelFileError: The file is missing, damaged or of an unsupported version.
     """
     content = _read(path)
     try:
         if not isinstance(content["vocabulary"], list):
-            raise TypeError("no list")
+            raise TypeError("the vocabulary is not a list")
         vocab = Vocabulary(tuple(content["vocabulary"]))
-        lines = tuple(
-            LineSet(bits.numpy(), num_hashes, num_lines)
-            for bits, num_hashes, num_lines in content["lines"]
+        training_lines = tuple(
+            LineBloomFilter(bits.numpy(), num_hashes, num_lines)
+            for bits, num_hashes, num_lines in content["training_lines"]
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise _damaged(path, f"its vocabulary or lines: {error}") from error
-    return TrainingState(path, content, vocab, lines)
+        raise _damaged(path, f"its vocabulary or training lines: {error}") from error
+    return TrainingState(path, content, vocab, training_lines)
 
 
-def restore(
-    state: TrainingState,
-    model: PoemLSTM,
-    optimiser: torch.optim.Optimizer,
-    data_fingerprint: str,
-    averages: dict[str, Tensor],
-) -> Progress:
-    """Put `state` into `model`, `optimiser`, `averages` and the random generators.
+def restore(state: TrainingState, trainer: Trainer) -> None:
+    """Restore the weights, EMA, optimizer and progress of `trainer`, and the random generators.
+
+    The optimizer's settings, such as weight decay, stay those of the trainer's configuration.
 
     Raises:
-        ModelFileError: damaged, of another shape or another corpus.
+        ModelFileError: The state is damaged, or it is of another architecture or dataset.
     """
     path, content = state.path, state.content
-    if content["data_fingerprint"] != data_fingerprint:
+    network, optimizer = trainer.network, trainer.optimizer
+    if content["dataset_fingerprint"] != trainer.dataset.fingerprint:
         raise ModelFileError(
             f"{path} was trained on another corpus, or on its poems in another order",
-            "Resume with the corpus of the run, or begin a new run with --run NAME.",
+            "Resume with the corpus of the run, or start a new run with --run NAME.",
         )
     try:
-        model.load_state_dict(content["model"])
-        # The state's own settings would undo what the command line changed for this resume.
-        settings = [_settings(group) for group in optimiser.param_groups]
-        optimiser.load_state_dict(content["optimiser"])
-        for group, setting in zip(optimiser.param_groups, settings, strict=True):
+        network.load_state_dict(content["network"])
+        # Loading would undo what the command line changed for this resume.
+        settings = [_settings(group) for group in optimizer.param_groups]
+        optimizer.load_state_dict(content["optimizer"])
+        for group, setting in zip(optimizer.param_groups, settings, strict=True):
             group.update(setting)
         progress = Progress(**content["progress"])
-        for name, average in averages.items():
-            average.copy_(content["averages"][name])
-        # A state of another kind of device is of no use here: dropout then goes on another way.
+        for name, average in trainer.ema.weights.items():
+            average.copy_(content["ema"][name])
+        # A run resumed on another type of device continues with other dropout masks.
         random_states = content["random_states"]
         torch.set_rng_state(random_states["cpu"])
-        if model.device.type == "cuda" and "cuda" in random_states:
-            torch.cuda.set_rng_state(random_states["cuda"], model.device)
-        elif model.device.type == "mps" and "mps" in random_states:
+        if network.device.type == "cuda" and "cuda" in random_states:
+            torch.cuda.set_rng_state(random_states["cuda"], network.device)
+        elif network.device.type == "mps" and "mps" in random_states:
             torch.mps.set_rng_state(random_states["mps"])
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise _damaged(path, " ".join(str(error).split())[:200]) from error
-    return progress
+    trainer.progress = progress
 
 
 def _settings(group: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in group.items() if key != "params"}
 
 
+def migrate(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `content` of a version 2 state as one of version 3."""
+    migrated = {_RENAMED_KEYS.get(key, key): value for key, value in content.items()}
+    return migrated | {"format_version": FORMAT_VERSION}
+
+
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise ModelFileError(
-            f"there is no training state {path}", "Begin the run anew with --fresh."
-        )
+        raise ModelFileError(f"there is no training state {path}", _OVERWRITE_FIX)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch wonders aloud about files that are not its own
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load promises no kind: garbage gives half a dozen
+            warnings.simplefilter("ignore")  # torch warns about files that it did not write
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load documents no exceptions: garbage raises several types
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise _damaged(path, reason[:200]) from error
-    if not isinstance(state, dict) or "data_fingerprint" not in state:
-        raise _damaged(path, "it holds something else")
-    if state.get("format_version") != FORMAT_VERSION:
+    fingerprints = {"dataset_fingerprint", "data_fingerprint"}  # since version 3, before
+    if not isinstance(content, dict) or not fingerprints & content.keys():
+        raise _damaged(path, "it contains something else")
+    version = content.get("format_version")
+    if version == 2:
+        content = migrate(content)
+    elif version != FORMAT_VERSION:
         raise ModelFileError(
-            f"{path} has format version {state.get('format_version')}; "
-            f"this poetgen reads version {FORMAT_VERSION}",
-            "Resume with the poetgen that wrote it, or begin the run anew with --fresh.",
+            f"{path} has format version {version}; "
+            f"this poetgen reads versions 2 and {FORMAT_VERSION}",
+            "Resume with the poetgen version that wrote it, or start the run again with --overwrite.",
         )
-    return state
+    return dict(content)
 
 
 def _damaged(path: Path, why: str) -> ModelFileError:
     return ModelFileError(
         f"{path} is damaged or not a training state: {why}",
-        "Begin the run anew with --fresh; the run's best.safetensors can still be sampled from.",
+        f"{_OVERWRITE_FIX[:-1]}; the run's best.safetensors can still be sampled from.",
     )

@@ -1,12 +1,13 @@
-"""What a step minimises: the mean surprise at tokens, and if asked that at their kinds on top.
+"""The training loss: cross-entropy over tokens, plus a weighted cross-entropy over token classes.
 
-A verse's form stands in a few of its tokens: where a line ends, where a sentence, where the poem.  At
-any other place 1% left for "it ends here" costs 0.01 nats, which hardly teaches, and yet such slips
-spoil a few poems of a hundred.  The surprise at the kind of the next token (a character, a comma, a
-stop, the end) is that of a sum over the same distribution, and least for the same true one: weighing
-it more spends the model's effort otherwise without pulling it elsewhere.
+Only a few tokens of a poem decide its form: those that end a line, a sentence or the poem.  At every
+other position, a probability of 1% for "the line ends here" costs only 0.01 nats, which teaches little,
+yet such errors break the form of several poems in a hundred.  The token class term is the cross-entropy
+of the next token's class (character, comma, stop, end of poem), whose probability is a sum over the
+same distribution.  It has the same minimum as the token term, so weighting it shifts effort to the form
+without biasing the model.
 
-Shape suffixes: N counted tokens, V vocabulary size, K kinds.
+Shape suffixes: N counted tokens, V vocabulary size, K token classes.
 """
 
 import torch
@@ -14,41 +15,43 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from poetgen.data.batches import Batch
-from poetgen.data.poem import MARKS, STOPS
 from poetgen.data.vocab import EOS, SPECIALS
-from poetgen.model.likelihood import counted_logits
-from poetgen.model.lstm import PoemLSTM
+from poetgen.model.network import PoemRNN
+from poetgen.model.scoring import counted_logits
+from poetgen.prosody.marks import MARKS, STOPS
 
-_MARKS = dict(enumerate(MARKS, start=len(SPECIALS)))
-KINDS = (
+_MARK_IDS = dict(enumerate(MARKS, start=len(SPECIALS)))
+TOKEN_CLASSES = (
     (EOS,),
-    tuple(token for token, mark in _MARKS.items() if mark not in STOPS),
-    tuple(token for token, mark in _MARKS.items() if mark in STOPS),
+    tuple(token for token, mark in _MARK_IDS.items() if mark not in STOPS),
+    tuple(token for token, mark in _MARK_IDS.items() if mark in STOPS),
 )
-"""The ids of each kind of token that is no character: the end, commas, stops.  All else is one more."""
+"""The token ids of each class but the last: end of poem, commas, stops.  All others are characters."""
 
-_LEAST = 1e-7
-# A probability below it counts as this much, for 1 − Σp of single precision may be 0.
+_MIN_PROBABILITY = 1e-7  # in fp32, the 1 − Σp of the characters can round to 0 or below
 
 
-def training_loss(model: PoemLSTM, batch: Batch, kind_weight: float) -> tuple[Tensor, Tensor]:
-    """The loss, a number, and the nats of each counted token, (N,)."""
-    logits_NV, targets_N = counted_logits(model, batch)
+def training_loss(
+    network: PoemRNN, batch: Batch, token_class_loss_weight: float
+) -> tuple[Tensor, Tensor]:
+    """Return the loss, a scalar, and the nats of each counted token, (N,)."""
+    logits_NV, targets_N = counted_logits(network, batch)
     nats_N = cross_entropy(logits_NV, targets_N, reduction="none")
-    if not kind_weight:
+    if not token_class_loss_weight:
         return nats_N.mean(), nats_N
-    return (nats_N + kind_weight * kind_nats(logits_NV, targets_N)).mean(), nats_N
+    class_nats_N = token_class_nats(logits_NV, targets_N)
+    return (nats_N + token_class_loss_weight * class_nats_N).mean(), nats_N
 
 
-def kind_nats(logits_NV: Tensor, targets_N: Tensor) -> Tensor:
-    """−ln p of the kind of each token, (N,)."""
-    total_N1 = logits_NV.logsumexp(dim=-1, keepdim=True)
+def token_class_nats(logits_NV: Tensor, targets_N: Tensor) -> Tensor:
+    """Return −ln p of the class of each target token, (N,)."""
+    log_sum_N1 = logits_NV.logsumexp(dim=-1, keepdim=True)
     probs_NK = torch.stack(
-        [(logits_NV[:, list(ids)] - total_N1).exp().sum(dim=-1) for ids in KINDS], dim=1
+        [(logits_NV[:, list(ids)] - log_sum_N1).exp().sum(dim=-1) for ids in TOKEN_CLASSES], dim=1
     )
-    kind_N = torch.full_like(targets_N, len(KINDS))
-    for kind, ids in enumerate(KINDS):
+    class_N = torch.full_like(targets_N, len(TOKEN_CLASSES))
+    for index, ids in enumerate(TOKEN_CLASSES):
         for token in ids:
-            kind_N[targets_N == token] = kind
+            class_N[targets_N == token] = index
     probs_NK = torch.cat([probs_NK, 1 - probs_NK.sum(dim=1, keepdim=True)], dim=1)
-    return -probs_NK.clamp(min=_LEAST).gather(1, kind_N[:, None])[:, 0].log()
+    return -probs_NK.clamp(min=_MIN_PROBABILITY).gather(1, class_N[:, None])[:, 0].log()

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, turned into "finish this step, save, leave"."""
+"""SIGINT (Ctrl-C) and SIGTERM as requests to finish the current step, save and exit."""
 
 import signal
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequested(BaseException):
-    """A signal asked the training to stop.  Not an `Exception`: no handler should swallow it."""
+    """A signal requested a stop.  Not an `Exception`, so that no handler swallows it."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(signal_number)
@@ -20,7 +20,7 @@ class StopRequested(BaseException):
 
 
 class Interrupted(PoetgenError):
-    """Training stopped on a signal; its state is saved.  Exit code 130 or 143, as shells have it."""
+    """Training stopped on a signal, and its state is saved.  The exit code is 130 or 143, as in shells."""
 
     def __init__(self, signal_number: int, run: str, step: int) -> None:
         name = signal.Signals(signal_number).name
@@ -32,48 +32,53 @@ class Interrupted(PoetgenError):
 
 
 class StopGuard:
-    """While active, a first SIGINT or SIGTERM is remembered for `check`; a second SIGINT is Ctrl-C."""
+    """A context manager that defers SIGINT and SIGTERM to `check`; a second SIGINT is not deferred.
+
+    with StopGuard() as guard:
+        for report in train_steps(trainer):
+            guard.check()  # raises StopRequested between two steps
+    """
 
     def __init__(self) -> None:
         self._received: int | None = None
-        self._at_once = False
-        self._before: dict[int, Any] = {}
+        self._is_interruptible = False
+        self._previous_handlers: dict[int, Any] = {}
 
     def __enter__(self) -> "StopGuard":
         for number in _SIGNALS:
             try:
-                self._before[number] = signal.signal(number, self._handle)
-            except ValueError:  # not the main thread: whoever runs us there stops us otherwise
+                self._previous_handlers[number] = signal.signal(number, self._handle)
+            except ValueError:  # only the main thread can set handlers
                 break
         return self
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        exception_type: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)
 
     def check(self) -> None:
-        """Raise `StopRequested` if a signal came; called where the state is whole."""
+        """Raise `StopRequested` if a signal has arrived.  Call it where the state is consistent."""
         if self._received is not None:
             raise StopRequested(self._received)
 
     @contextmanager
-    def at_once(self) -> Iterator[None]:
-        """Inside, nothing worth keeping changes, so a signal stops without waiting for `check`."""
+    def interruptible(self) -> Iterator[None]:
+        """Stop immediately on a signal inside the block, which must not change the training state."""
         self.check()
-        self._at_once = True
+        self._is_interruptible = True
         try:
             yield
         finally:
-            self._at_once = False
+            self._is_interruptible = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._received is not None and number == signal.SIGINT:
             signal.default_int_handler(number, frame)
         self._received = number
-        if self._at_once:
+        if self._is_interruptible:
             raise StopRequested(number)

@@ -7,6 +7,6 @@ import pytest
 
 @pytest.fixture
 def folder_with_a_model(model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work where a model lies that every command takes."""
+    """Change to a folder with a model that is the default of every command."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("POETGEN_CHECKPOINT", model_file.name)

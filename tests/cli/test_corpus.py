@@ -25,7 +25,7 @@ def corpus(*arguments: str) -> Result:
     return runner.invoke(app, ["corpus", *arguments])
 
 
-def test_report_counts_as_json() -> None:
+def test_report_json() -> None:
     records: list[object] = [
         {"title": "一", "author": "甲", "paragraphs": VERSES},
         {"title": "二", "author": "乙", "paragraphs": VERSES},
@@ -54,7 +54,7 @@ def test_report_counts_as_json() -> None:
     }
 
 
-def test_report_prints_a_table() -> None:
+def test_report_table() -> None:
     Path("poems.txt").write_text("".join(VERSES) + "\n山中。\n", encoding="utf-8")
     result = corpus("report", "--corpus", "poems.txt")
     assert result.exit_code == 0
@@ -64,20 +64,20 @@ def test_report_prints_a_table() -> None:
     assert ["dropped", "stub", "1"] in rows
 
 
-def test_several_corpora_are_one() -> None:
+def test_report_several_corpora() -> None:
     Path("a.txt").write_text(VERSES[0] + "\n", encoding="utf-8")
     Path("b.txt").write_text(VERSES[1] + "\n", encoding="utf-8")
     result = corpus("report", "--corpus", "a.txt", "--corpus", "b.txt", "--json")
     assert json.loads(result.stdout)["kept"] == 2
 
 
-def test_the_environment_names_the_default_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_report_corpus_from_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("a.txt").write_text(VERSES[0] + "\n", encoding="utf-8")
     monkeypatch.setenv("POETGEN_CORPUS", "a.txt")
     assert json.loads(corpus("report", "--json").stdout)["kept"] == 1
 
 
-def test_the_starter_verses_are_there_anywhere() -> None:
+def test_report_starter() -> None:
     counts = json.loads(corpus("report", "--corpus", "starter", "--json").stdout)
     assert counts["kept"] == counts["read"] > 300
 
@@ -95,7 +95,7 @@ CANNOT_BE_READ = {
 
 
 @pytest.mark.parametrize("name", CANNOT_BE_READ)
-def test_a_corpus_that_cannot_be_read_exits_1_and_names_the_file(name: str) -> None:
+def test_report_unreadable_corpus_exits_1(name: str) -> None:
     Path(name).write_bytes(CANNOT_BE_READ[name])
     result = corpus("report", "--corpus", name)
     assert is_refused(result, 1)
@@ -103,32 +103,32 @@ def test_a_corpus_that_cannot_be_read_exits_1_and_names_the_file(name: str) -> N
 
 
 @pytest.mark.parametrize("arguments", [[], ["--corpus", "absent"], ["--corpus", "."]])
-def test_a_missing_corpus_exits_1_and_tells_how_to_get_it(arguments: list[str]) -> None:
+def test_report_missing_corpus_advises_fetch(arguments: list[str]) -> None:
     result = corpus("report", *arguments)
     assert is_refused(result, 1)
     assert "poetgen corpus fetch" in result.stderr
 
 
-def test_fetch_from_a_base_that_has_nothing_exits_1() -> None:
-    result = corpus("fetch", "--url", "nowhere", "--to", "here")
+def test_fetch_from_empty_base_exits_1() -> None:
+    result = corpus("fetch", "--url", "nowhere", "--output-dir", "here")
     assert is_refused(result, 1)
     assert "nowhere" in result.stderr
     assert list(Path("here").iterdir()) == []
 
 
 @pytest.mark.parametrize("arguments", [["--collection", "ming"], ["--url", "ftp://example.org/"]])
-def test_fetch_of_what_does_not_exist_exits_2(arguments: list[str]) -> None:
+def test_fetch_unknown_exits_2(arguments: list[str]) -> None:
     assert is_refused(corpus("fetch", *arguments), 2)
     assert list(Path().iterdir()) == []
 
 
-def test_fetch_into_a_file_exits_1_and_leaves_it() -> None:
+def test_fetch_into_file_exits_1() -> None:
     Path("file").write_text("old")
-    assert is_refused(corpus("fetch", "--url", "nowhere", "--to", "file"), 1)
+    assert is_refused(corpus("fetch", "--url", "nowhere", "--output-dir", "file"), 1)
     assert Path("file").read_text() == "old"
 
 
-def test_fetch_fills_a_folder_and_tells_what_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_fills_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     content = json.dumps([{"paragraphs": VERSES}]).encode()
     Path("mirror").mkdir()
     Path("mirror/poet.json").write_bytes(content)
@@ -137,7 +137,7 @@ def test_fetch_fills_a_folder_and_tells_what_it_did(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("poetgen.data.fetch.load_manifest", lambda _collection: manifest)
     first = corpus("fetch", "--url", "mirror")
     assert first.exit_code == 0
-    assert first.stdout == f"data/tang: 1 files fetched ({len(content)} bytes), 0 were there\n"
+    assert first.stdout == f"data/tang: 1 files fetched ({len(content)} bytes), 0 already present\n"
     again = corpus("fetch", "--url", "nowhere")
-    assert again.stdout == "data/tang: 0 files fetched (0 bytes), 1 were there\n"
+    assert again.stdout == "data/tang: 0 files fetched (0 bytes), 1 already present\n"
     assert json.loads(corpus("report", "--json").stdout)["kept"] == 1

@@ -1,6 +1,7 @@
 """`poetgen eval`."""
 
 import json
+import logging
 import math
 from collections import Counter
 from pathlib import Path
@@ -9,11 +10,10 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from poetgen.cli.evaluate import _Bar
 from poetgen.cli.main import app
 from poetgen.data.corpus import Corpus
-from poetgen.model.likelihood import score, total
-from poetgen.model.store import StoredModel, save_model
+from poetgen.model.file import ModelBundle, save_model
+from poetgen.model.scoring import score, total
 from poetgen.prosody.forms import form_of
 from tests.evaluation.verses import verses
 from tests.refusal import is_refused
@@ -24,28 +24,29 @@ PARTS = {"forms", "given"}
 
 
 @pytest.fixture(autouse=True)
-def _of_the_starter(folder_with_a_model: None) -> None:  # noqa: ARG001 (it comes first)
-    trained_on("starter")
+def _run_on_starter(folder_with_a_model: None, caplog: pytest.LogCaptureFixture) -> None:  # noqa: ARG001
+    set_run_corpus("starter")
+    caplog.set_level(logging.INFO, logger="poetgen")
 
 
-def trained_on(corpus: str) -> None:
-    """Let the folder be that of a run on `corpus`."""
+def set_run_corpus(corpus: str) -> None:
+    """Make the working folder the folder of a run on `corpus`."""
     Path("config.yaml").write_text(f"data:\n  corpus: [{corpus}]\n", encoding="utf-8")
 
 
 def evaluate(*arguments: str, samples: int = 0) -> Result:
-    return runner.invoke(app, ["eval", "--samples", str(samples), *arguments])
+    return runner.invoke(app, ["eval", "--samples-per-form", str(samples), *arguments])
 
 
 @pytest.mark.parametrize("split", ["valid", "test"])
-def test_the_report_of_a_split_is_the_total_of_its_poems(
-    split: str, tiny_model: StoredModel, starter: Corpus
+def test_eval_scores_the_poems_of_a_split(
+    split: str, tiny_model: ModelBundle, starter: Corpus
 ) -> None:
     result = evaluate("--split", split, "--json")
     assert result.exit_code == 0
     report = json.loads(result.stdout)
     poems = starter.splits["valid" if split == "valid" else "test"]
-    expected = total(score(tiny_model.model, poems, tiny_model.vocab))
+    expected = total(score(tiny_model.network, poems, tiny_model.vocab))
     assert set(report) >= {"settings", "runs"}
     assert report["settings"]["split"] == split
     assert report["settings"]["corpus"] == starter.fingerprint
@@ -64,24 +65,24 @@ def test_the_report_of_a_split_is_the_total_of_its_poems(
     }
 
 
-def test_the_test_split_of_the_models_own_corpus_is_the_default() -> None:
+def test_eval_uses_the_runs_test_split_by_default(caplog: pytest.LogCaptureFixture) -> None:
     result = evaluate("--json")
+    assert caplog.messages == ["model tiny.safetensors (from $POETGEN_CHECKPOINT)"]
     assert result.stdout == evaluate("--corpus", "starter", "--split", "test", "--json").stdout
     assert json.loads(result.stdout)["settings"]["split"] == "test"
-    assert result.stderr == "model tiny.safetensors (from $POETGEN_CHECKPOINT)\n"
 
 
-def test_a_table_shows_the_figures() -> None:
+def test_eval_prints_a_table() -> None:
     likelihood = json.loads(evaluate("--json").stdout)["runs"][0]["likelihood"]
     result = evaluate()
     assert result.exit_code == 0
-    lines = map(str.split, result.stdout.splitlines())
-    row = next(line for line in lines if line and line[0] == "tiny.safetensors")
+    rows = map(str.split, result.stdout.splitlines())
+    row = next(row for row in rows if row and row[0] == "tiny.safetensors")
     assert row[1:3] == [f"{likelihood['nats_per_token']:.4f}", f"{likelihood['perplexity']:,.2f}"]
     assert row[4:] == [f"{likelihood['tokens']:,}", f"{likelihood['unknown_tokens']:,}"]
 
 
-def test_poems_of_a_file_are_cleaned_first_and_what_is_left_out_is_told() -> None:
+def test_eval_poems_cleans_and_warns(caplog: pytest.LogCaptureFixture) -> None:
     Path("poems.txt").write_text(f"{VERSE}\n{VERSE}\n山。\n", encoding="utf-8")
     result = evaluate("--poems", "poems.txt", "--json")
     assert result.exit_code == 0
@@ -89,24 +90,24 @@ def test_poems_of_a_file_are_cleaned_first_and_what_is_left_out_is_told() -> Non
     assert report["settings"]["poems"] == 1
     assert report["settings"]["split"] is None
     assert report["runs"][0]["likelihood"]["tokens"] == 13
-    warnings = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
+    warnings = [one.message for one in caplog.records if one.levelno == logging.WARNING]
     assert sorted(warnings) == [
-        "warning: 1 records of poems.txt are not scored: duplicate",
-        "warning: 1 records of poems.txt are not scored: stub",
+        "1 records of poems.txt are not scored: duplicate",
+        "1 records of poems.txt are not scored: stub",
     ]
 
 
-def test_what_sample_writes_can_be_evaluated() -> None:
-    written = runner.invoke(app, ["sample", "山", "--num", "4", "--seed", "1", "--format", "jsonl"])
-    Path("poems.jsonl").write_text(f'{written.stdout}{{"poem": "{VERSE}"}}\n', encoding="utf-8")
+def test_eval_poems_reads_output_of_sample() -> None:
+    sampled = runner.invoke(app, ["sample", "山", "--num", "4", "--seed", "1", "--format", "jsonl"])
+    Path("poems.jsonl").write_text(f'{sampled.stdout}{{"poem": "{VERSE}"}}\n', encoding="utf-8")
     result = evaluate("--poems", "poems.jsonl", "--json")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["settings"]["poems"] >= 1
 
 
-def test_each_model_has_a_run_in_the_order_named(tiny_model: StoredModel) -> None:
+def test_eval_has_a_run_per_model_in_order(tiny_model: ModelBundle) -> None:
     run = Path("checkpoints") / "other"
-    tiny_model.model.output_bias.copy_(torch.linspace(-1, 1, len(tiny_model.vocab)))
+    tiny_model.network.output_bias.copy_(torch.linspace(-1, 1, len(tiny_model.vocab)))
     save_model(run / "best.safetensors", tiny_model)
     result = evaluate("other", "tiny.safetensors", "--json")
     assert result.exit_code == 0
@@ -119,16 +120,17 @@ def test_each_model_has_a_run_in_the_order_named(tiny_model: StoredModel) -> Non
     assert not math.isclose(nats[0], nats[1], abs_tol=1e-4)
 
 
-def test_poems_of_another_corpus_are_warned_about() -> None:
-    lines = [f"山云归去{chr(0x4E00 + i)}，溪月照人{chr(0x5E00 + i)}。\n" for i in range(200)]
-    Path("poems.txt").write_text("".join(lines), encoding="utf-8")
+def test_eval_warns_of_another_corpus(caplog: pytest.LogCaptureFixture) -> None:
+    poems = [f"山云归去{chr(0x4E00 + i)}，溪月照人{chr(0x5E00 + i)}。\n" for i in range(200)]
+    Path("poems.txt").write_text("".join(poems), encoding="utf-8")
     result = evaluate("--corpus", "poems.txt", "--json")
     assert result.exit_code == 0
-    assert "warning: tiny.safetensors was trained on another corpus" in result.stderr
-    assert len(json.loads(result.stdout)["settings"]["remarks"]) == 1
+    (warning,) = json.loads(result.stdout)["settings"]["warnings"]
+    assert warning.startswith("tiny.safetensors was trained on another corpus")
+    assert warning in caplog.messages
 
 
-def test_poems_are_written_and_set_beside_real_ones(starter: Corpus) -> None:
+def test_eval_compares_samples_with_real_poems(starter: Corpus) -> None:
     result = evaluate("--json", "--seed", "3", "--temperature", "0.5,1", samples=2)
     assert result.exit_code == 0, result.stderr
     report = json.loads(result.stdout)
@@ -137,25 +139,25 @@ def test_poems_are_written_and_set_beside_real_ones(starter: Corpus) -> None:
     assert [run["temperature"] for run in report["runs"]] == [0.5, 1.0]
     assert all("free" in run and "constrained" not in run for run in report["runs"])
     held_out = Counter(form_of(poem.lines) for poem in starter.splits["test"])
-    assert report["human"]["poems"]["五绝"] == min(2, held_out["五绝"])
+    assert report["reference"]["poems"]["五绝"] == min(2, held_out["五绝"])
     assert evaluate("--json", "--seed", "3", "--temperature", "0.5,1", samples=2).stdout == (
         result.stdout
     )
 
 
-def test_constrained_poems_are_a_column_of_their_own() -> None:
+def test_eval_constrained_adds_a_column() -> None:
     result = evaluate("--json", "--constrained", samples=1)
     assert result.exit_code == 0, result.stderr
     (run,) = json.loads(result.stdout)["runs"]
     assert {"free", "constrained"} <= run.keys()
-    figures = run["constrained"]["figures"]
-    assert all(figures[form]["level_rhyme"]["value"] == 1 for form in figures)
+    metrics = run["constrained"]["metrics"]
+    assert all(metrics[form]["level_rhyme"]["value"] == 1 for form in metrics)
 
 
-def test_poems_of_a_file_are_a_column_and_the_page_shows_them() -> None:
+def test_eval_generated_is_a_column_and_on_the_page() -> None:
     poems = verses("五绝", 12, 1)
     Path("poems.txt").write_text("".join(f"{poem}\n" for poem in poems), encoding="utf-8")
-    result = evaluate("--written", "poems.txt", "--html", "page.html", samples=2)
+    result = evaluate("--generated", "poems.txt", "--html", "page.html", samples=2)
     assert result.exit_code == 0, result.stderr
     assert "poems.txt" in result.stdout
     assert "distinct-2" in result.stdout
@@ -164,18 +166,18 @@ def test_poems_of_a_file_are_a_column_and_the_page_shows_them() -> None:
     assert text.endswith("</html>\n")
 
 
-def test_a_page_that_cannot_be_written_exits_1() -> None:
+def test_eval_html_not_writable_exits_1() -> None:
     Path("folder").mkdir()
     assert is_refused(evaluate("--html", "folder"), 1)
 
 
-def test_the_baseline_stands_below_the_model() -> None:
+def test_eval_baseline_adds_rows() -> None:
     result = evaluate("--baseline")
     assert result.exit_code == 0, result.stderr
     assert result.stdout.count("Kneser–Ney, order") == 4
 
 
-def test_a_baseline_without_its_training_text_exits_1(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eval_baseline_without_corpus_exits_1(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("POETGEN_CORPUS", raising=False)
     Path("poems.txt").write_text(f"{VERSE}\n", encoding="utf-8")
     result = evaluate("--poems", "poems.txt", "--baseline")
@@ -183,26 +185,28 @@ def test_a_baseline_without_its_training_text_exits_1(monkeypatch: pytest.Monkey
     assert "--baseline is trained on the corpus" in result.stderr
 
 
-def test_without_any_corpus_poems_are_measured_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eval_without_corpus_measures_samples_only(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     Path("config.yaml").unlink()
-    # Untrained, the model writes in no form unless it is made to.
+    # The untrained model generates no form unless it is imposed.
     result = evaluate("--json", "--constrained", samples=2)
     assert result.exit_code == 0, result.stderr
-    assert "there is no corpus at data/tang" in result.stderr
-    assert "poetgen corpus fetch" in result.stderr
+    assert "there is no corpus at data/tang" in caplog.text
+    assert "poetgen corpus fetch" in caplog.text
     report = json.loads(result.stdout)
-    assert report["human"] is None
-    assert "distinct_2" in report["runs"][0]["constrained"]["figures"]["五绝"]
+    assert report["reference"] is None
+    assert "distinct_2" in report["runs"][0]["constrained"]["metrics"]["五绝"]
     table = evaluate("--constrained", samples=2)
     assert (table.exit_code, "distinct-2" in table.stdout) == (0, True)
-    # Asked for by name, or with nothing else to measure, its absence is an error.
+    # A missing corpus is an error if it is named, or if nothing else can be measured.
     assert is_refused(evaluate("--split", "test", samples=2), 1)
     assert is_refused(evaluate(), 1)
     monkeypatch.setenv("POETGEN_CORPUS", "absent")
     assert is_refused(evaluate(samples=2), 1)
 
 
-def test_poems_of_a_file_are_measured_with_the_training_text_of_the_corpus_that_is_here(
+def test_eval_poems_uses_the_default_training_text(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     Path("poems.txt").write_text(
@@ -211,34 +215,29 @@ def test_poems_of_a_file_are_measured_with_the_training_text_of_the_corpus_that_
     bare = json.loads(evaluate("--poems", "poems.txt", "--json", samples=2).stdout)
     assert "seen_2" in bare["runs"][0]["missing"]
     monkeypatch.setenv("POETGEN_CORPUS", "starter")
-    full = json.loads(evaluate("--poems", "poems.txt", "--json", samples=2).stdout)
+    result = evaluate("--poems", "poems.txt", "--json", samples=2)
+    assert result.exit_code == 0, result.stderr
+    full = json.loads(result.stdout)
     assert "seen_2" not in full["runs"][0]["missing"]
-    assert full["human"]["poems"]["五绝"] == 2
+    assert full["reference"]["poems"]["五绝"] == 2
 
 
 @pytest.mark.parametrize("text", ["warm", "0.5;1", "", "-1", "0.8,nan", "0.8,,1"])
-def test_a_temperature_that_is_none_exits_2(text: str) -> None:
+def test_eval_temperature_invalid_exits_2(text: str) -> None:
     assert is_refused(evaluate(f"--temperature={text}"), 2)
 
 
-def test_a_bar_shows_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    with _Bar() as bar:
-        bar.stage("likelihood", 4)
-        bar.advance(3)
-    assert capsys.readouterr() == ("", "")  # stderr is no terminal here
-
-
-def test_a_corpus_that_is_named_is_taken_though_the_models_own_is_gone() -> None:
-    trained_on("gone/tang")
+def test_eval_corpus_overrides_a_missing_run_corpus() -> None:
+    set_run_corpus("gone/tang")
     result = evaluate("--corpus", "starter", "--json")
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["settings"]["source"].endswith("starter.txt")
 
 
-def test_a_model_whose_corpus_is_gone_is_measured_on_the_environments(
+def test_eval_falls_back_to_environment_corpus(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    trained_on("gone/tang")
+    set_run_corpus("gone/tang")
     monkeypatch.setenv("POETGEN_CORPUS", "starter")
     result = evaluate("--json")
     assert result.exit_code == 0, result.stderr
@@ -260,7 +259,7 @@ def test_a_model_whose_corpus_is_gone_is_measured_on_the_environments(
     ],
     ids=" ".join,
 )
-def test_what_cannot_be_read_exits_1_naming_the_file(options: list[str]) -> None:
+def test_eval_unreadable_input_exits_1_naming_it(options: list[str]) -> None:
     Path("empty.txt").touch()
     Path("stubs.txt").write_text("山。\n", encoding="utf-8")
     Path("broken.json").write_text('[{"paragraphs": ["山', encoding="utf-8")
@@ -271,22 +270,22 @@ def test_what_cannot_be_read_exits_1_naming_the_file(options: list[str]) -> None
     assert options[-1] in result.stderr
 
 
-def test_a_corpus_whose_split_is_empty_exits_1() -> None:
+def test_eval_empty_split_exits_1() -> None:
     Path("one.txt").write_text(VERSE + "\n", encoding="utf-8")
     exit_codes = [evaluate("--corpus", "one.txt", "--split", s) for s in ("train", "valid", "test")]
     assert sorted(result.exit_code for result in exit_codes) == [0, 1, 1]
     assert all(is_refused(result, 1) for result in exit_codes if result.exit_code)
 
 
-def test_a_corpus_and_a_file_of_poems_contradict_each_other() -> None:
+def test_eval_rejects_corpus_with_poems() -> None:
     assert is_refused(evaluate("--corpus", "starter", "--poems", "poems.txt"), 2)
 
 
-def test_written_poems_and_no_measuring_of_poems_contradict_each_other() -> None:
-    assert is_refused(evaluate("--written", "poems.txt", samples=0), 2)
+def test_eval_rejects_generated_without_samples() -> None:
+    assert is_refused(evaluate("--generated", "poems.txt", samples=0), 2)
 
 
-def test_an_unknown_split_exits_2() -> None:
+def test_eval_unknown_split_exits_2() -> None:
     result = evaluate("--split", "dev")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "--split" in result.stderr

@@ -1,9 +1,8 @@
-"""The program as a whole: help, version, what it does with nothing."""
+"""The program as a whole: help, version, streams, exit codes."""
 
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -22,17 +21,18 @@ COMMANDS = {
     ("scan",): "poetgen scan",
     ("inspect",): "poetgen inspect",
     ("info",): "poetgen info",
+    ("export",): "poetgen export",
     ("corpus", "fetch"): "poetgen corpus fetch",
     ("corpus", "report"): "poetgen corpus report",
 }
 
 
-def test_version_is_the_packages() -> None:
+def test_version_is_that_of_the_package() -> None:
     result = runner.invoke(app, ["--version"])
     assert (result.exit_code, result.stdout) == (0, f"poetgen {poetgen.__version__}\n")
 
 
-def test_without_a_command_it_shows_help_and_exits_2() -> None:
+def test_program_without_a_command_shows_help() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "poetgen"], capture_output=True, text=True, timeout=60
     )
@@ -53,7 +53,7 @@ def test_help_names_every_command(option: str) -> None:
 @pytest.mark.parametrize(
     "arguments", [["smaple"], ["sample", "--temprature", "1"], ["corpus", "x"]]
 )
-def test_an_unknown_word_exits_2_with_nothing_on_stdout(arguments: list[str]) -> None:
+def test_program_refuses_an_unknown_word(arguments: list[str]) -> None:
     result = runner.invoke(app, arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "Usage" in result.stderr
@@ -62,7 +62,7 @@ def test_an_unknown_word_exits_2_with_nothing_on_stdout(arguments: list[str]) ->
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_the_help_of_a_command_ends_its_text_in_examples_that_parse(
+def test_help_ends_in_examples_that_parse(
     command: tuple[str, ...],
 ) -> None:
     result = runner.invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
@@ -71,7 +71,7 @@ def test_the_help_of_a_command_ends_its_text_in_examples_that_parse(
     assert examples, result.stdout
     for example in examples:
         assert example.startswith(COMMANDS[command])
-        # With --help behind it the line is parsed, but nothing is done.
+        # With --help at its end the line is parsed, but nothing is run.
         assert runner.invoke(app, [*shlex.split(example)[1:], "--help"]).exit_code == 0
 
 
@@ -83,7 +83,7 @@ def test_help_does_not_import_torch(tmp_path: Path) -> None:
     assert not re.search(r"\| +torch\b", done.stderr)
 
 
-def test_no_commands_help_imports_torch() -> None:
+def test_help_of_commands_does_not_import_torch() -> None:
     script = (
         "import sys\nfrom poetgen.cli.main import app\n"
         f"for command in {list(COMMANDS)!r}:\n"
@@ -97,19 +97,12 @@ def test_no_commands_help_imports_torch() -> None:
     assert done.stdout.count("Usage") == len(COMMANDS)
 
 
-def test_a_wrong_call_is_answered_before_torch_is_imported(tmp_path: Path) -> None:
+def test_sample_refuses_options_before_importing_torch(tmp_path: Path) -> None:
     call = [sys.executable, "-X", "importtime", "-m", "poetgen", "sample", "--temperature", "-1"]
     done = subprocess.run(call, capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert "poetgen: temperature is -1.0" in done.stderr
     assert not re.search(r"\| +torch\b", done.stderr)
-
-
-def test_a_command_leaves_the_signal_handlers_as_they_were() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    for arguments in (["scan", "山。"], ["scan", "，"]):
-        runner.invoke(app, arguments)
-        assert signal.getsignal(signal.SIGTERM) is before
 
 
 PROGRAM = f"{shlex.quote(sys.executable)} -m poetgen"
@@ -124,9 +117,9 @@ PIPED = [
 ]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no such shell there")
+@pytest.mark.skipif(sys.platform == "win32", reason="no such shell")
 @pytest.mark.parametrize("arguments", PIPED)
-def test_a_closed_pipe_exits_0_without_a_word(
+def test_program_exits_0_if_its_pipe_is_closed(
     model_file: Path, tmp_path: Path, arguments: str
 ) -> None:
     (tmp_path / "poems.txt").write_text("白日依山尽，黄河入海流。\n" * 9, encoding="utf-8")
@@ -138,15 +131,15 @@ def test_a_closed_pipe_exits_0_without_a_word(
     assert all(line.startswith(("model ", "warning: ")) for line in done.stderr.splitlines())
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full there")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 @pytest.mark.parametrize("arguments", ["--help", "--version", "scan 山。", "info"])
-def test_a_full_disk_is_told(model_file: Path, tmp_path: Path, arguments: str) -> None:
+def test_program_reports_a_full_disk(model_file: Path, tmp_path: Path, arguments: str) -> None:
     done = in_shell(f"{PROGRAM} {arguments} >/dev/full", tmp_path, model=model_file)
     assert done.returncode == 1
     assert re.fullmatch("poetgen: the disk is full\n  → .+\n", done.stderr)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no such shell there")
+@pytest.mark.skipif(sys.platform == "win32", reason="no such shell")
 @pytest.mark.parametrize(
     ("call", "code"),
     [
@@ -157,7 +150,7 @@ def test_a_full_disk_is_told(model_file: Path, tmp_path: Path, arguments: str) -
         ("{} scan - <&-", 2),
     ],
 )
-def test_streams_of_another_encoding_or_closed_are_no_crash(
+def test_program_survives_odd_streams(
     model_file: Path, tmp_path: Path, call: str, code: int
 ) -> None:
     done = in_shell(call.format(PROGRAM), tmp_path, model=model_file)

@@ -1,6 +1,5 @@
 """`poetgen sample`."""
 
-import inspect
 import json
 import os
 import pickle
@@ -10,8 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import fields
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,16 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from typer.testing import CliRunner, Result
 
-from poetgen.api import PoetModel
+from poetgen.api import Poet
 from poetgen.cli.main import app
-from poetgen.cli.sample import sample as sample_command
-from poetgen.data.normalise import to_traditional
-from poetgen.model.store import StoredModel
-from poetgen.prosody.forms import scan
-from poetgen.sampling.options import DEFAULT_PARTICLES, Options
+from poetgen.data.normalize import to_traditional
+from poetgen.errors import ConstraintError
+from poetgen.model.file import ModelBundle
+from poetgen.prosody.scan import scan
+from poetgen.sampling.generator import Failure, Generator, Sample
+from poetgen.sampling.hypothesis import Event, GivenUp, Restart, SampledToken
+from poetgen.sampling.options import DEFAULT_PARTICLES
+from poetgen.sampling.request import Request
 from tests.refusal import is_refused
 
 runner = CliRunner()
@@ -54,42 +56,47 @@ def sample(*arguments: str, stdin: str | bytes | None = None) -> Result:
 
 
 def succeeds(result: Result) -> str:
-    """What it wrote to stdout."""
+    """The standard output of a successful call."""
     assert result.exit_code == 0, result.stderr
     assert result.stdout
     return result.stdout
 
 
-def test_a_poem_is_all_that_stdout_holds(tiny_model: StoredModel) -> None:
+def test_sample_prints_only_the_poem_to_stdout(tiny_model: ModelBundle) -> None:
     result = sample("山月", "--seed", "1")
-    (poem,) = PoetModel(tiny_model).sample("山月", seed=1)
-    assert succeeds(result) == poem.laid_out() + "\n"
+    (poem,) = Poet(Generator(tiny_model)).sample("山月", seed=1)
+    assert succeeds(result) == poem.formatted() + "\n"
 
 
-def test_the_model_and_the_seed_are_told_on_stderr() -> None:
+def test_sample_reports_model_and_seed() -> None:
     result = sample("山月", "--seed", "12")
     first = result.stderr.splitlines()[0]
     assert first == "model tiny.safetensors (from $POETGEN_CHECKPOINT), seed 12"
 
 
-def test_poems_that_were_cut_off_are_counted_on_stderr() -> None:
+def test_sample_counts_poems_that_were_cut_off() -> None:
     result = sample("山月", "--seed", "12", "--num", "2")  # an untrained model hardly ever ends
     assert result.stderr.splitlines()[1:] == ["2 of these poems were cut off without an end"]
+    for arguments in ((), ("--stream",), ("--no-stream",), ("--explain",), ("--best-of", "2")):
+        result = sample("山月", "--seed", "12", *arguments)
+        assert result.stderr.splitlines()[1:] == ["this poem was cut off without an end"]
+    result = sample("山月", "--seed", "12", "--format", "jsonl")  # a record says it itself
+    assert result.stderr.splitlines()[1:] == []
 
 
-def test_a_seed_by_chance_is_told_and_can_be_used_again() -> None:
+def test_sample_reports_a_random_seed_for_reuse() -> None:
     first = sample("山月", "--temperature", "2")
     seed = first.stderr.splitlines()[0].split()[-1]
     assert sample("山月", "--temperature", "2", "--seed", seed).stdout == succeeds(first)
 
 
-def test_without_a_prompt_the_model_begins() -> None:
+def test_sample_without_a_prompt() -> None:
     record = json.loads(succeeds(sample("--seed", "1", "--format", "jsonl")))
     assert record["prompt"] == ""
     assert record["poem"]
 
 
-def test_the_same_seed_writes_the_same_poems_at_any_batch_size() -> None:
+def test_sample_is_equal_at_any_batch_size() -> None:
     three = succeeds(sample("山", "--seed", "4", "--num", "3"))
     assert three.count("\n\n") == 2
     assert sample("山", "--seed", "4", "--num", "3", "--batch-size", "1").stdout == three
@@ -97,7 +104,7 @@ def test_the_same_seed_writes_the_same_poems_at_any_batch_size() -> None:
     assert sample("山", "--seed", "5", "--num", "3").stdout != three
 
 
-def test_json_lines_have_exactly_the_keys_of_the_contract() -> None:
+def test_sample_json_lines_have_the_documented_keys() -> None:
     out = succeeds(
         sample("雲山", "--num", "2", "--seed", "3", "--temperature", "0.5", "--format", "jsonl")
     )
@@ -113,20 +120,20 @@ def test_json_lines_have_exactly_the_keys_of_the_contract() -> None:
     assert first["constraints"] == {}
 
 
-def test_traditional_characters_are_the_same_poem() -> None:
+def test_sample_in_traditional_characters() -> None:
     simplified = succeeds(sample("云归", "--seed", "1", "--num", "2"))
     traditional = succeeds(sample("云归", "--seed", "1", "--num", "2", "--script", "traditional"))
     assert traditional.startswith("雲歸")
     assert traditional == to_traditional(simplified)
 
 
-def test_a_stream_prints_the_same_poem() -> None:
+def test_sample_stream_prints_the_same_poem() -> None:
     assert succeeds(sample("山月", "--seed", "1", "--stream")) == succeeds(
         sample("山月", "--seed", "1", "--no-stream")
     )
 
 
-def test_filters_reach_the_poems() -> None:
+def test_sample_applies_filters() -> None:
     greedy = succeeds(sample("山", "--temperature", "0", "--seed", "1"))
     for narrow in (["--top-k", "1"], ["--top-p", "1e-9"], ["--min-p", "1"]):
         assert succeeds(sample("山", "--temperature", "1", "--seed", "9", *narrow)) == greedy
@@ -144,7 +151,7 @@ def test_filters_reach_the_poems() -> None:
     ],
     ids=["traditional", "mark", "half-width", "spaces", "long"],
 )
-def test_a_prompt_in_another_spelling_is_understood(prompt: str, kept: str) -> None:
+def test_sample_normalizes_the_prompt(prompt: str, kept: str) -> None:
     result = sample(prompt, "--seed", "1")
     assert succeeds(result).replace("\n", "").startswith(kept)
     assert "not in the model's vocabulary" not in result.stderr
@@ -160,7 +167,7 @@ def test_a_prompt_in_another_spelling_is_understood(prompt: str, kept: str) -> N
     ],
     ids=["emoji", "unseen", "latin", "surrogate"],
 )
-def test_an_unknown_character_is_kept_and_warned_about_by_name(prompt: str, named: str) -> None:
+def test_sample_warns_of_unknown_characters(prompt: str, named: str) -> None:
     result = sample(prompt, "--seed", "1")
     kept = prompt.replace("\udce5", "\ufffd") if "龘" not in prompt else "山"
     assert succeeds(result).startswith(kept)
@@ -171,7 +178,7 @@ def test_an_unknown_character_is_kept_and_warned_about_by_name(prompt: str, name
 @pytest.mark.parametrize(
     "prompt", ["", "  ", "，", "。！", "?", "😀", "Hello", "\udce5", "42"], ids=ascii
 )
-def test_a_prompt_with_nothing_known_in_it_exits_2(prompt: str) -> None:
+def test_sample_refuses_a_prompt_of_unknown_characters(prompt: str) -> None:
     assert is_refused(sample(prompt), 2)
 
 
@@ -181,19 +188,22 @@ def test_a_prompt_with_nothing_known_in_it_exits_2(prompt: str) -> None:
         (["--temperature", "-1"], "temperature is -1.0"),
         (["--temperature", "nan"], "temperature is nan"),
         (["--temperature", "inf"], "temperature is inf"),
-        (["--top-k", "-1"], "top-k is -1"),
-        (["--top-p", "0"], "top-p is 0.0"),
-        (["--top-p", "nan"], "top-p is nan"),
-        (["--min-p", "2"], "min-p is 2.0"),
+        (["--top-k", "-1"], "top_k is -1"),
+        (["--top-p", "0"], "top_p is 0.0"),
+        (["--top-p", "nan"], "top_p is nan"),
+        (["--min-p", "2"], "min_p is 2.0"),
         (["--particles", "0"], "particles is 0"),
-        (["--best-of", "0"], "best-of is 0"),
+        (["--best-of", "0"], "best_of is 0"),
+        (["--best-of", "1001"], "best_of is 1001"),
+        (["--num", "0"], "num is 0"),
+        (["--batch-size", "0"], "batch_size is 0"),
         (["--form", "五言"], "there is no form 五言"),
-        (["--rhyme-group", "中"], "中 is no rhyme group"),
-        (["--acrostic", "x"], "the acrostic x is not all of Han characters"),
+        (["--rhyme-group", "中"], "中 is not a rhyme group"),
+        (["--acrostic", "x"], "the acrostic x has characters that are not Chinese"),
         (["--acrostic-at", "middle"], "acrostic_at is 'middle'"),
     ],
 )
-def test_a_setting_out_of_range_exits_2(options: list[str], why: str) -> None:
+def test_sample_refuses_an_option_out_of_range(options: list[str], why: str) -> None:
     result = sample("山", *options)
     assert is_refused(result, 2)
     assert f"poetgen: {why}\n" in result.stderr
@@ -204,28 +214,27 @@ def test_a_setting_out_of_range_exits_2(options: list[str], why: str) -> None:
     [
         ["--temperature", "warm"],
         ["--top-k", "2.5"],
-        ["--num", "0"],
         ["--num", "many"],
-        ["--batch-size", "0"],
+        ["--batch-size", "1.5"],
         ["--seed", "x"],
         ["--format", "xml"],
         ["--script", "cursive"],
     ],
     ids=" ".join,
 )
-def test_a_value_of_the_wrong_kind_exits_2_naming_the_option(options: list[str]) -> None:
+def test_sample_names_an_option_of_the_wrong_type(options: list[str]) -> None:
     result = sample("山", *options)
     assert (result.exit_code, result.stdout) == (2, "")
     assert options[0] in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_a_top_k_beyond_any_vocabulary_limits_nothing() -> None:
+def test_sample_accepts_a_huge_top_k() -> None:
     result = sample("山", "--seed", "1", "--top-k", str(10**20))
     assert result.stdout == succeeds(sample("山", "--seed", "1"))
 
 
-def test_a_temperature_next_to_0_is_greedy() -> None:
+def test_sample_at_a_tiny_temperature_is_greedy() -> None:
     result = sample("山", "--seed", "1", "--temperature", "1e-320")
     assert result.stdout == succeeds(sample("山", "--seed", "1", "--temperature", "0"))
 
@@ -250,14 +259,14 @@ def test_a_temperature_next_to_0_is_greedy() -> None:
     ],
     ids=" ".join,
 )
-def test_options_that_contradict_each_other_exit_2(options: list[str]) -> None:
+def test_sample_refuses_contradicting_options(options: list[str]) -> None:
     Path("prompts.txt").write_text("山\n", encoding="utf-8")
     assert is_refused(sample(*options), 2)
     assert not Path("x").exists()
 
 
-def damaged_checkpoints(model_file: Path) -> Iterator[tuple[str, str]]:
-    """(name, what the message says) of files that are no model."""
+def damaged_models(model_file: Path) -> Iterator[tuple[str, str]]:
+    """Yield the names of files that are no model, and what the message says of each."""
     whole = model_file.read_bytes()
     Path("truncated").write_bytes(whole[: len(whole) // 2])
     Path("header").write_bytes(whole[:100])
@@ -277,7 +286,7 @@ def damaged_checkpoints(model_file: Path) -> Iterator[tuple[str, str]]:
         ("header", "header is damaged"),
         ("random", "random is damaged"),
         ("empty", "empty is damaged"),
-        ("folder", "folder holds no best.safetensors"),
+        ("folder", "folder contains no best.safetensors"),
         ("old.pkl", "old.pkl is a pickle"),
         ("last.pt", "last.pt is a pickle"),
         ("newer", "newer has format version 99"),
@@ -285,15 +294,17 @@ def damaged_checkpoints(model_file: Path) -> Iterator[tuple[str, str]]:
     ]
 
 
-def test_a_checkpoint_that_is_no_model_exits_1_saying_what_it_is(model_file: Path) -> None:
+def test_sample_refuses_files_that_are_no_model(model_file: Path) -> None:
     torch.manual_seed(0)
-    for name, why in damaged_checkpoints(model_file):
-        result = sample("山", "--checkpoint", name)
+    for name, why in damaged_models(model_file):
+        result = sample("山", "--model", name)
         assert is_refused(result, 1), name
         assert why in result.stderr
 
 
-def test_the_newest_run_is_the_default(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sample_loads_the_newest_run_by_default(
+    model_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("POETGEN_CHECKPOINT")
     run = Path("checkpoints") / "short"
     run.mkdir(parents=True)
@@ -304,7 +315,7 @@ def test_the_newest_run_is_the_default(model_file: Path, monkeypatch: pytest.Mon
     assert result.stderr.startswith("model checkpoints/short/best.safetensors (the newest run)")
 
 
-def test_an_output_file_holds_the_poems_and_stdout_nothing() -> None:
+def test_sample_writes_an_output_file() -> None:
     printed = succeeds(sample("山", "--num", "2", "--seed", "1"))
     result = sample("山", "--num", "2", "--seed", "1", "--output", "new/poems.txt")
     assert (result.exit_code, result.stdout) == (0, "")
@@ -312,14 +323,14 @@ def test_an_output_file_holds_the_poems_and_stdout_nothing() -> None:
     assert [file.name for file in Path("new").iterdir()] == ["poems.txt"]
 
 
-def test_an_output_that_cannot_be_written_exits_1_and_harms_nothing() -> None:
+def test_sample_names_an_output_that_is_not_writable() -> None:
     Path("file").write_text("old")
     Path("folder").mkdir()
     Path("folder/inside").write_text("old")
-    for place in ("file/poems.txt", "folder"):
-        result = sample("山", "--output", place)
+    for output in ("file/poems.txt", "folder"):
+        result = sample("山", "--output", output)
         assert is_refused(result, 1)
-        assert place in result.stderr
+        assert output in result.stderr
     assert Path("file").read_text() == Path("folder/inside").read_text() == "old"
 
 
@@ -327,45 +338,45 @@ def records(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_a_file_of_prompts_becomes_json_lines() -> None:
+def test_sample_prompts_become_json_lines() -> None:
     Path("prompts.txt").write_text('\ufeff山月\n\n{"prompt": "雲", "seed": 9}\n', encoding="utf-8")
     out = succeeds(sample("--prompts", "prompts.txt", "--num", "2", "--seed", "1"))
     found = [(r["index"], r["prompt"], r["seed"]) for r in records(out)]
     assert found == [(0, "山月", 1), (1, "山月", 1), (4, "云", 9), (5, "云", 9)]
 
 
-def test_prompts_may_become_text() -> None:
+def test_sample_prompts_become_text_on_request() -> None:
     out = succeeds(sample("--prompts", "-", "--format", "text", "--seed", "1", stdin="山月\n云\n"))
     first, second = out.split("\n\n")
     assert first.startswith("山月")
     assert second.startswith("云")
 
 
-def test_the_first_line_of_a_job_is_the_poem_of_a_single_call() -> None:
+def test_sample_first_prompt_equals_a_single_call() -> None:
     (record,) = records(succeeds(sample("--prompts", "-", "--seed", "3", stdin="山月\n")))
     poem = succeeds(sample("山月", "--seed", "3")).replace("\n", "")
     assert record["poem"] == poem
 
 
-def test_a_job_with_bad_lines_does_the_others_and_exits_1() -> None:
+def test_sample_prompts_with_bad_lines_exit_1() -> None:
     bad = '山\n{"prompt": 5}\nhello\n云\n'
     result = sample("--prompts", "-", "--seed", "1", stdin=bad)
     assert result.exit_code == 1
     assert [r["index"] for r in records(result.stdout)] == [0, 3]
     assert "line 2: prompt is 5, not a string. Give a string.\n" in result.stderr
-    assert "line 3: the model knows no character of the prompt hello. " in result.stderr
+    assert "line 3: the model's vocabulary has no character of the prompt hello. " in result.stderr
     why, fix = result.stderr.splitlines()[-2:]
     assert why.startswith("poetgen: 2 lines could not be used")
     assert fix.startswith("  → ")
-    mended = sample("--prompts", "-", "--seed", "1", stdin=bad.replace("hello", "月"))
-    assert [r for r in records(mended.stdout) if r["index"] != 2] == records(result.stdout)
+    corrected = sample("--prompts", "-", "--seed", "1", stdin=bad.replace("hello", "月"))
+    assert [r for r in records(corrected.stdout) if r["index"] != 2] == records(result.stdout)
 
 
 FORMS = {"五绝": (4, 5), "七绝": (4, 7), "五律": (8, 5), "七律": (8, 7)}
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_form_is_kept_and_named_in_the_record(form: str) -> None:
+def test_sample_keeps_the_form_and_records_it(form: str) -> None:
     out = succeeds(sample("--form", form, "--num", "3", "--seed", "1", "--format", "jsonl"))
     num_lines, length = FORMS[form]
     for record in records(out):
@@ -375,7 +386,7 @@ def test_a_form_is_kept_and_named_in_the_record(form: str) -> None:
         assert record["warnings"] == []
 
 
-def test_constraints_combine_and_scan_finds_them_kept() -> None:
+def test_sample_keeps_combined_constraints() -> None:
     out = succeeds(
         sample(
             *("山", "--form", "wujue", "--rhyme", "--tones", "--acrostic", "山云月人"),
@@ -395,13 +406,13 @@ def test_constraints_combine_and_scan_finds_them_kept() -> None:
         }
 
 
-def test_a_soft_form_imposes_nothing_and_is_told_where_it_can() -> None:
+def test_sample_soft_form_enforces_nothing() -> None:
     result = sample("山", "--form", "五绝", "--soft", "--seed", "1")
     assert result.stdout == succeeds(sample("山", "--seed", "1"))
     assert "warning: the model was not trained with the form 五绝" in result.stderr
 
 
-def test_a_title_and_an_author_that_the_model_cannot_be_told_are_warned_about() -> None:
+def test_sample_warns_of_unsupported_conditions() -> None:
     asked = ["山", "--title", "望月", "--author", "李白", "--seed", "1"]
     result = sample(*asked)
     assert result.stdout == succeeds(sample("山", "--seed", "1"))
@@ -420,13 +431,11 @@ def test_a_title_and_an_author_that_the_model_cannot_be_told_are_warned_about() 
     [
         (["山云归去晚，", "--form", "七绝"], "ends a line of 5"),
         (["山云归去晚月", "--form", "五绝"], "a line of 五绝 has 5 characters"),
-        (["山", "--acrostic", "云月"], "stands where the acrostic needs 云"),
+        (["山", "--acrostic", "云月"], "does not fit here: 云 is required"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_a_prompt_that_breaks_a_constraint_exits_3_saying_where(
-    arguments: list[str], why: str
-) -> None:
+def test_sample_locates_a_prompt_that_breaks_the_form(arguments: list[str], why: str) -> None:
     for form in (["--format", "text"], ["--format", "jsonl"], ["--stream"], ["--num", "3"]):
         result = sample(*arguments, *form)
         assert is_refused(result, 3)
@@ -434,7 +443,7 @@ def test_a_prompt_that_breaks_a_constraint_exits_3_saying_where(
         assert "第" in result.stderr
 
 
-def test_a_constraint_that_cannot_be_met_leaves_the_old_output() -> None:
+def test_sample_keeps_the_old_output_on_exit_3() -> None:
     Path("poems.txt").write_text("old")
     assert is_refused(sample("山云归去晚，", "--form", "七绝", "--output", "poems.txt"), 3)
     assert Path("poems.txt").read_text() == "old"
@@ -452,14 +461,108 @@ def test_a_constraint_that_cannot_be_met_leaves_the_old_output() -> None:
     ],
     ids=" ".join,
 )
-def test_a_stream_under_constraints_prints_the_same_poem(options: list[str]) -> None:
+def test_sample_stream_under_constraints_is_the_same(options: list[str]) -> None:
     one = succeeds(sample("山", *options, "--seed", "2", "--particles", "1"))
     assert succeeds(sample("山", *options, "--seed", "2", "--stream")) == one
-    alone = sample("山", *options, "--seed", "2", "--stream", "--particles", "1")
-    assert succeeds(alone) == one
+    explicit = sample("山", *options, "--seed", "2", "--stream", "--particles", "1")
+    assert succeeds(explicit) == one
 
 
-def test_particles_and_best_of_choose_among_poems_by_the_seed_alone() -> None:
+def on_terminal(*arguments: str) -> str:
+    """The standard output of a call on a terminal."""
+    pty = pytest.importorskip("pty")
+    main, terminal = pty.openpty()
+    call = [sys.executable, "-m", "poetgen", "sample", *arguments]
+    with subprocess.Popen(call, stdout=terminal, stderr=subprocess.PIPE) as process:
+        os.close(terminal)
+        shown = b""
+        with suppress(OSError):  # the end of a terminal on Linux
+            while piece := os.read(main, 1024):
+                shown += piece
+        assert process.stderr is not None
+        assert process.wait(timeout=60) == 0, process.stderr.read().decode()
+    os.close(main)
+    return shown.decode().replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["山月"],
+        ["山", "--form", "五绝", "--rhyme", "--particles", "1", "--script", "traditional"],
+        ["山", "--form", "五绝"],
+    ],
+    ids=" ".join,
+)
+def test_sample_prints_the_same_to_terminal_and_pipe(arguments: list[str]) -> None:
+    poem = succeeds(sample(*arguments, "--seed", "2"))
+    # A restart erases what was shown.
+    assert on_terminal(*arguments, "--seed", "2").rpartition("\x1b[J")[2] == poem
+
+
+def events_of(pattern: str) -> Iterator[Event]:
+    """An event per character; / is a dead end, ! the last of them, $ the end of the poem."""
+    for symbol in pattern:
+        if symbol == "/":
+            yield Restart(0)
+        elif symbol == "!":
+            yield GivenUp(0, ConstraintError("a dead end", "Drop a constraint."))
+        else:
+            yield SampledToken(0, 9, 1.0, in_prompt=False, text=symbol.strip("$"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        ([], "山云\r\x1b[J云。\n"),
+        (["--stream"], "山云\r\x1b[J云。\n"),
+        (["--no-stream"], "云。\n"),
+    ],
+    ids=["default", "stream", "no-stream"],
+)
+def test_sample_erases_a_poem_that_restarts(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    shown: str,
+) -> None:
+    monkeypatch.setattr(Generator, "stream", lambda *_: events_of("山云/云。$"))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    app(["sample", "-f", "五绝", "--particles", "1", *arguments], standalone_mode=False)
+    out, err = capsys.readouterr()
+    assert out == shown
+    assert "cut off" not in err
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
+    monkeypatch.setattr(Generator, "stream", lambda *_: events_of("山云/云。$"))
+    app(["sample", "-f", "五绝", "--particles", "1", *arguments], standalone_mode=False)
+    assert capsys.readouterr().out == "云。\n"
+
+
+def test_sample_that_is_given_up_exits_3(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(
+        _self: Generator, requests: Iterable[Request], *, batch_size: int = 64
+    ) -> Iterator[Failure]:
+        del batch_size
+        for request in requests:
+            yield Failure(request, ConstraintError("a dead end", "Drop a constraint."))
+
+    monkeypatch.setattr(Generator, "stream", lambda *_: events_of("山/云!"))
+    monkeypatch.setattr(Generator, "generate", failing)
+    for arguments in (
+        ["山"],
+        ["-f", "五绝"],
+        ["-f", "五绝", "--stream"],
+        ["-f", "五绝", "--output", "poem.txt"],
+        ["--format", "jsonl"],
+        ["山", "--num", "2"],
+    ):
+        result = sample(*arguments)
+        assert is_refused(result, 3)
+        assert result.stderr.count("a dead end") == (3 if "--num" in arguments else 1)
+    assert not list(Path().glob("poem.txt*"))
+
+
+def test_sample_particles_depend_only_on_the_seed() -> None:
     asked = ["--form", "五绝", "--rhyme", "--seed", "3", "--num", "4", "--best-of", "2"]
     several = succeeds(sample(*asked, "--particles", "3"))
     assert sample(*asked, "--particles", "3", "--batch-size", "1").stdout == several
@@ -468,7 +571,7 @@ def test_particles_and_best_of_choose_among_poems_by_the_seed_alone() -> None:
     assert default == succeeds(sample(*asked, "--particles", str(DEFAULT_PARTICLES)))
 
 
-def test_an_explained_poem_has_its_table_below() -> None:
+def test_sample_explains_a_poem_below_it() -> None:
     plain = succeeds(sample("山月", "--form", "五绝", "--seed", "1"))
     out = succeeds(sample("山月", "--form", "五绝", "--seed", "1", "--explain"))
     poem, _, table = out.partition("\n\n")
@@ -480,7 +583,7 @@ def test_an_explained_poem_has_its_table_below() -> None:
     assert "五绝, order" in table
 
 
-def test_an_explained_record_adds_the_probabilities() -> None:
+def test_sample_explains_a_record_by_probabilities() -> None:
     asked = ["山月", "--form", "五绝", "--seed", "1", "--format", "jsonl"]
     (plain,), (explained,) = (
         records(succeeds(sample(*asked, *more))) for more in ([], ["--explain"])
@@ -491,7 +594,7 @@ def test_an_explained_record_adds_the_probabilities() -> None:
     assert all(0 <= chance <= 1 for chance in chances)
 
 
-def test_lines_of_a_job_may_ask_for_different_things() -> None:
+def test_sample_prompts_set_their_own_options() -> None:
     lines = [
         {"form": "五绝", "rhyme": True},
         {"form": "七律", "tones": True, "particles": 2},
@@ -508,23 +611,23 @@ def test_lines_of_a_job_may_ask_for_different_things() -> None:
         {"acrostic": "山云月"},
         {"form": "五绝", "soft": True},
     ]
-    for index, line in enumerate(lines):  # each as if it were alone
-        alone = text.splitlines()[index]
+    for index, line in enumerate(lines):  # each as in a file of its own
+        single = text.splitlines()[index]
         (record,) = records(
-            succeeds(sample("--prompts", "-", "--seed", "1", stdin="\n" * index + alone))
+            succeeds(sample("--prompts", "-", "--seed", "1", stdin="\n" * index + single))
         )
         assert record == found[index], line
 
 
-def test_a_line_whose_constraint_cannot_be_met_is_told_and_stops_nothing() -> None:
+def test_sample_prompts_report_unmet_constraints() -> None:
     lines = '山\n{"prompt": "山月照，", "form": "七绝"}\n{"form": "五绝", "acrostic": "云"}\n云\n'
     result = sample("--prompts", "-", "--seed", "1", stdin=lines)
     assert result.exit_code == 1
     assert [r["index"] for r in records(result.stdout)] == [0, 3]
-    told = [line for line in result.stderr.splitlines() if line.startswith("line ")]
-    assert told[0].startswith("line 2: ，")
-    assert "ends a line of 3" in told[0]
-    assert told[1].startswith("line 3: the acrostic 云 has 1 characters")
+    reported = [line for line in result.stderr.splitlines() if line.startswith("line ")]
+    assert reported[0].startswith("line 2: ，")
+    assert "ends a line of 3" in reported[0]
+    assert reported[1].startswith("line 3: the acrostic 云 has 1 characters")
     assert "poetgen: 2 lines could not be used" in result.stderr
 
 
@@ -533,43 +636,76 @@ def write_prompts(num: int) -> None:
     Path("prompts.jsonl").write_text("".join(lines[i % 5] + "\n" for i in range(num)))
 
 
+def test_sample_job_resumed_is_identical(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_prompts(100)
+    straight = sample("--prompts", "prompts.jsonl", "--output", "straight", "--batch-size", "8")
+    seed = straight.stderr.rsplit("--seed ", 1)[1].split(":")[0]
+    generate = Generator.generate
+
+    def interrupted(
+        self: Generator, requests: Iterable[Request], *, batch_size: int = 64
+    ) -> Iterator[Sample | Failure]:
+        for result in generate(self, requests, batch_size=batch_size):
+            if result.request.index in stops:
+                raise KeyboardInterrupt
+            yield result
+
+    call = ["--prompts", "prompts.jsonl", "--output", "resumed", "--batch-size", "8"]
+    stops = [3, 41, 78]
+    monkeypatch.setattr(Generator, "generate", interrupted)
+    while stops:
+        # The first interruption leaves nothing; after the second the seed is that of the job.
+        seeded = ["--seed", seed] if len(stops) > 1 else []
+        result = sample(*call, *seeded)
+        assert (result.exit_code, result.stdout) == (130, "")
+        assert "poetgen: interrupted" in result.stderr
+        assert not Path("resumed").exists()
+        del stops[0]
+    result = sample(*call)
+    assert result.exit_code == straight.exit_code == 1
+    assert "resuming this job: " in result.stderr
+    assert result.stderr.splitlines()[-2:] == straight.stderr.splitlines()[-2:]
+    assert Path("resumed").read_bytes() == Path("straight").read_bytes()
+    assert not list(Path().glob("resumed.*"))
+
+
 def job(*arguments: str) -> "subprocess.Popen[bytes]":
     call = [sys.executable, "-m", "poetgen", "sample", "--prompts", "prompts.jsonl"]
     return subprocess.Popen([*call, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 @pytest.mark.slow
-def test_a_job_that_is_killed_and_continued_has_the_bytes_of_one_left_alone() -> None:
+def test_sample_job_killed_and_resumed_is_identical() -> None:
     write_prompts(800)
     seed = ["--seed", "7"]
     with job("--output", "whole.jsonl", *seed) as process:
         assert process.wait(timeout=200) == 1  # a fifth of the lines is bad
     size = Path("whole.jsonl").stat().st_size
     chance = random.Random(1)
-    noted = Path("broken.jsonl.job.json")
+    record_file = Path("resumed.jsonl.job.json")
     so_far = 0
     for _ in range(2):
-        with job("--output", "broken.jsonl", *seed) as process:
+        with job("--output", "resumed.jsonl", *seed) as process:
             while process.poll() is None and (
-                not noted.exists()
-                or json.loads(noted.read_bytes())["progress"]["num_bytes"] <= so_far
+                not record_file.exists()
+                or json.loads(record_file.read_bytes())["progress"]["num_bytes"] <= so_far
             ):
                 time.sleep(0.01)
             time.sleep(chance.random() * 0.2)
             process.send_signal(signal.SIGKILL)
             assert process.wait() == -signal.SIGKILL
-        so_far = json.loads(noted.read_bytes())["progress"]["num_bytes"]
+        so_far = json.loads(record_file.read_bytes())["progress"]["num_bytes"]
         assert 0 < so_far < size
-        assert not Path("broken.jsonl").exists()
-    with job("--output", "broken.jsonl") as process:  # the seed is that of the job
+        assert not Path("resumed.jsonl").exists()
+    with job("--output", "resumed.jsonl") as process:  # the seed is that of the job
         assert process.wait(timeout=200) == 1
         assert process.stderr is not None
         assert b"160 lines could not be used" in process.stderr.read()
-    assert Path("broken.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()
-    assert not list(Path().glob("broken.jsonl.*"))
+    assert Path("resumed.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()
+    assert not list(Path().glob("resumed.jsonl.*"))
 
 
-def test_a_finished_job_is_done_again() -> None:
+def test_sample_job_finished_is_repeated() -> None:
     Path("prompts.txt").write_text("山\n云\n", encoding="utf-8")
     asked = ["--prompts", "prompts.txt", "--output", "poems.jsonl"]
     for seed in ("1", "2"):
@@ -578,24 +714,24 @@ def test_a_finished_job_is_done_again() -> None:
         assert [record["seed"] for record in written] == [int(seed)] * 2
 
 
-def test_the_output_of_another_job_is_refused() -> None:
+def test_sample_job_refuses_the_output_of_another() -> None:
     Path("prompts.txt").write_text("山\n云\n", encoding="utf-8")
-    note = {"job": {"num": 1}, "progress": {"seed": 1, "next_index": 64}}
-    Path("poems.jsonl.job.json").write_text(json.dumps(note))
+    record = {"job": {"num": 1}, "progress": {"seed": 1, "next_index": 64}}
+    Path("poems.jsonl.job.json").write_text(json.dumps(record))
     result = sample("--prompts", "prompts.txt", "--output", "poems.jsonl")
     assert is_refused(result, 2)
     assert "another job is unfinished" in result.stderr
 
 
-def test_a_job_from_standard_input_tells_that_it_cannot_be_continued() -> None:
+def test_sample_job_from_stdin_cannot_be_resumed() -> None:
     result = sample("--prompts", "-", "--output", "poems.jsonl", stdin="山\n")
     assert result.exit_code == 0
-    assert "if interrupted, this job starts over" in result.stderr
+    assert "this job cannot be resumed" in result.stderr
     assert len(records(Path("poems.jsonl").read_text(encoding="utf-8"))) == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes there")
-def test_a_job_may_write_to_a_pipe() -> None:
+def test_sample_job_writes_to_a_pipe() -> None:
     Path("prompts.txt").write_text("山\n云\n", encoding="utf-8")
     os.mkfifo("pipe")
     with subprocess.Popen(["cat", "pipe"], stdout=subprocess.PIPE) as reader:
@@ -607,37 +743,52 @@ def test_a_job_may_write_to_a_pipe() -> None:
     assert not list(Path().glob("pipe.*"))
 
 
-def test_the_batch_size_is_no_part_of_a_job() -> None:
+def test_sample_job_is_equal_at_any_batch_size() -> None:
     write_prompts(6)
     for size in ("1", "64"):
         sample("--prompts", "prompts.jsonl", "--output", size, "--seed", "1", "--batch-size", size)
     assert Path("1").read_bytes() == Path("64").read_bytes()
 
 
-def test_the_defaults_of_the_command_are_those_of_the_options() -> None:
-    command = inspect.signature(sample_command).parameters
-    for field in fields(Options):
-        assert command[field.name].default == field.default, field.name
+def test_sample_accepts_short_flags() -> None:
+    long = sample(
+        *("山", "--form", "五绝", "--temperature", "1.2", "--num", "2", "--seed", "3"),
+        *("--model", "tiny.safetensors", "--output", "long"),
+    )
+    short = sample(
+        *("山", "-f", "五绝", "-t", "1.2", "-n", "2", "-s", "3"),
+        *("-m", "tiny.safetensors", "-o", "short"),
+    )
+    assert long.exit_code == short.exit_code == 0
+    assert Path("long").read_bytes() == Path("short").read_bytes()
 
 
-def test_the_help_says_how_many_particles_are_the_default() -> None:
+def test_sample_device_is_checked() -> None:
+    poem = succeeds(sample("山", "--seed", "1"))
+    assert succeeds(sample("山", "--seed", "1", "--device", "cpu")) == poem
+    result = sample("山", "--device", "abacus")
+    assert is_refused(result, 2)
+    assert "abacus" in result.stderr
+
+
+def test_sample_help_states_the_default_of_particles() -> None:
     help_text = " ".join(runner.invoke(app, ["sample", "--help"]).stdout.replace("│", "").split())
     assert f"Default: {DEFAULT_PARTICLES} under constraints" in help_text
     assert "sampling under constraints is an approximation" in help_text
 
 
-def test_the_poems_of_a_job_with_bad_lines_are_in_its_output_file() -> None:
+def test_sample_job_with_bad_lines_writes_its_output() -> None:
     result = sample("--prompts", "-", "--output", "poems.jsonl", stdin="山\n{\n")
     assert (result.exit_code, result.stdout) == (1, "")
     assert [r["index"] for r in records(Path("poems.jsonl").read_text(encoding="utf-8"))] == [0]
 
 
-def test_unknown_characters_of_a_job_are_warned_about_in_its_records() -> None:
+def test_sample_records_hold_warnings_of_their_line() -> None:
     (record,) = records(succeeds(sample("--prompts", "-", "--seed", "1", stdin="山😀\n")))
     assert "😀 (U+1F600 GRINNING FACE)" in str(record["warnings"])
 
 
-def test_prompts_that_are_not_utf8_exit_1_and_leave_the_old_output() -> None:
+def test_sample_prompts_that_are_not_utf8_exit_1() -> None:
     Path("poems.jsonl").write_text("old")
     Path("prompts.txt").write_bytes("云".encode("gb18030") + b"\n")
     result = sample("--prompts", "prompts.txt", "--output", "poems.jsonl")
@@ -646,7 +797,7 @@ def test_prompts_that_are_not_utf8_exit_1_and_leave_the_old_output() -> None:
     assert Path("poems.jsonl").read_text() == "old"
 
 
-def test_prompts_that_are_not_there_exit_1() -> None:
+def test_sample_prompts_that_are_missing_exit_1() -> None:
     result = sample("--prompts", "absent.txt", "--output", "poems.jsonl")
     assert is_refused(result, 1)
     assert "absent.txt cannot be read" in result.stderr
@@ -655,7 +806,7 @@ def test_prompts_that_are_not_there_exit_1() -> None:
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Children take Ctrl-C even where the tests run in the background and ignore it."""
+    """Let children receive Ctrl-C even if the tests run in the background and ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -672,7 +823,7 @@ def wait_for_text(process: "subprocess.Popen[bytes]", file: Path, text: str) -> 
         time.sleep(0.02)
 
 
-def test_a_closed_pipe_exits_0_without_a_word() -> None:
+def test_sample_exits_0_if_its_pipe_is_closed() -> None:
     with endless() as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -686,7 +837,7 @@ def test_a_closed_pipe_exits_0_without_a_word() -> None:
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"]
 )
-def test_a_signal_ends_it_with_the_shells_code(number: int, code: int) -> None:
+def test_sample_exits_by_a_signal_with_its_code(number: int, code: int) -> None:
     with endless() as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -697,19 +848,19 @@ def test_a_signal_ends_it_with_the_shells_code(number: int, code: int) -> None:
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_ctrl_c_leaves_the_old_output_and_keeps_what_was_written() -> None:
+def test_sample_interrupted_keeps_old_and_new_text() -> None:
     Path("poems.txt").write_text("old")
     with endless("--output", "poems.txt") as process:
         wait_for_text(process, Path("poems.txt.job.json"), '"num_poems": 64')
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == 130, stderr.decode()
-        assert "the same command goes on from there" in stderr.decode()
+        assert "rerun the same command to resume" in stderr.decode()
     assert Path("poems.txt").read_text() == "old"
     assert Path("poems.txt.job").read_text(encoding="utf-8").startswith("山")
 
 
-def test_a_killed_call_goes_on_with_the_same_command_without_a_seed() -> None:
+def test_sample_killed_resumes_with_its_seed() -> None:
     call = ("山", "--num", "1500", "--output", "poems.txt")
     with subprocess.Popen([sys.executable, "-m", "poetgen", "sample", *call]) as process:
         wait_for_text(process, Path("poems.txt.job.json"), '"num_poems": 64')
@@ -717,7 +868,7 @@ def test_a_killed_call_goes_on_with_the_same_command_without_a_seed() -> None:
     assert not Path("poems.txt").exists()
     result = sample(*call)
     assert result.exit_code == 0, result.stderr
-    assert "going on where this job was broken off" in result.stderr
+    assert "resuming this job: " in result.stderr
     poems = Path("poems.txt").read_text(encoding="utf-8")
     assert poems.count("\n\n") == 1499
     seed = result.stderr.rsplit("seed ", 1)[1].split()[0]

@@ -13,7 +13,7 @@ QUATRAIN = "白日依山尽，黄河入海流。欲穷千里目，更上一层�
 OLD_STYLE = "床前明月光，疑是地上霜。举头望明月，低头思故乡。"
 
 
-def test_a_regulated_poem_is_laid_open() -> None:
+def test_scan_regulated_poem() -> None:
     result = CliRunner().invoke(app, ["scan", QUATRAIN])
     assert result.exit_code == 0
     words = [line.split() for line in result.stdout.splitlines()]
@@ -29,19 +29,19 @@ def test_a_regulated_poem_is_laid_open() -> None:
     ]
 
 
-def test_breaks_are_named() -> None:
+def test_scan_names_breaks() -> None:
     out = CliRunner().invoke(app, ["scan", OLD_STYLE]).stdout
-    assert "tone pattern: broken at line 2 place 4; line 3 place 2" in out
+    assert "tone pattern: broken at line 2 position 4; line 3 position 2" in out
     assert "对: lost at couplet 2" in out
     assert "粘: lost at joint 1" in out
 
 
-def test_traditional_characters_and_half_width_marks_are_read_too() -> None:
+def test_scan_normalizes() -> None:
     out = CliRunner().invoke(app, ["scan", "白日依山盡,黃河入海流.欲窮千里目,更上一層樓."]).stdout
     assert out == CliRunner().invoke(app, ["scan", QUATRAIN]).stdout
 
 
-def test_a_file_and_standard_input_hold_several_poems(tmp_path: Path) -> None:
+def test_scan_file_and_stdin(tmp_path: Path) -> None:
     file = tmp_path / "poems.txt"
     file.write_text(f"{QUATRAIN}\n{OLD_STYLE}\n", encoding="utf-8")
     from_file = CliRunner().invoke(app, ["scan", str(file)])
@@ -51,13 +51,13 @@ def test_a_file_and_standard_input_hold_several_poems(tmp_path: Path) -> None:
     assert from_stdin.stdout == from_file.stdout
 
 
-def test_another_shape_gets_its_tones_all_the_same() -> None:
+def test_scan_other_shape() -> None:
     out = CliRunner().invoke(app, ["scan", "床前明月光，☃。"]).stdout
     assert "平平平仄通" in out
     assert "none of 五绝 七绝 五律 七律" in out
 
 
-def test_no_poem_is_a_wrong_call() -> None:
+def test_scan_without_poem_exits_2() -> None:
     result = CliRunner().invoke(app, ["scan", "，"])
     assert result.exit_code == 2
     assert result.stdout == ""
@@ -65,13 +65,13 @@ def test_no_poem_is_a_wrong_call() -> None:
 
 
 @pytest.mark.parametrize("name", ["nosuch.txt", "poems/床前.jsonl", "x" * 5000 + ".json"])
-def test_a_file_that_is_not_there_is_told(name: str) -> None:
+def test_scan_missing_file_exits_2(name: str) -> None:
     result = CliRunner().invoke(app, ["scan", name])
     assert is_refused(result, 2)
     assert result.stderr.startswith(f"poetgen: there is no file {name}\n")
 
 
-def test_json_lines_on_standard_input_are_poems() -> None:
+def test_scan_json_lines_on_stdin() -> None:
     lines = "".join(
         json.dumps({"poem": text, "form": "五绝"}) + "\n" for text in (QUATRAIN, OLD_STYLE)
     )
@@ -81,7 +81,7 @@ def test_json_lines_on_standard_input_are_poems() -> None:
     assert result.stdout.count("order ") == 2
 
 
-def test_standard_input_that_is_not_utf8_exits_1() -> None:
+def test_scan_non_utf8_stdin_exits_1() -> None:
     result = CliRunner().invoke(app, ["scan", "-"], input=QUATRAIN.encode("gb18030"))
     assert is_refused(result, 1)
     assert "standard input is not UTF-8" in result.stderr

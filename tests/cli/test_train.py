@@ -1,4 +1,4 @@
-"""`poetgen train`, from a word on the command line to a model that can be used."""
+"""`poetgen train`, from the command line to a usable model."""
 
 import contextlib
 import json
@@ -13,8 +13,8 @@ from poetgen.cli.main import app
 from poetgen.config import config_names
 from poetgen.data.corpus import Corpus
 from poetgen.data.poem import Poem
-from poetgen.model.likelihood import score, total
-from poetgen.model.store import load_model
+from poetgen.model.file import load_model
+from poetgen.model.scoring import score, total
 from tests.refusal import is_refused
 
 runner = CliRunner()
@@ -29,7 +29,7 @@ SMALL = [
 
 
 @pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("POETGEN_CORPUS_URL", "nowhere")
 
@@ -42,7 +42,7 @@ def train(*arguments: str) -> Result:
     return poetgen("train", "--config", "tiny", *SMALL, *arguments)
 
 
-def test_a_trained_model_can_be_sampled_evaluated_and_resumed() -> None:
+def test_train_then_sample_eval_and_resume() -> None:
     trained = train("--run", "short")
     assert trained.exit_code == 0, trained.stderr
     assert trained.stdout == "checkpoints/short/best.safetensors\n"
@@ -58,8 +58,8 @@ def test_a_trained_model_can_be_sampled_evaluated_and_resumed() -> None:
     assert evaluated.exit_code == 0
     assert "another corpus" not in evaluated.stderr
     found = json.loads(evaluated.stdout)["runs"][0]["likelihood"]["nats_per_token"]
-    stored = load_model(Path("checkpoints/short/best.safetensors"))
-    assert found == pytest.approx(stored.metrics["valid_nats_per_token"], abs=1e-4)
+    bundle = load_model(Path("checkpoints/short/best.safetensors"))
+    assert found == pytest.approx(bundle.metrics["valid_nats_per_token"], abs=1e-4)
 
     resumed = poetgen("train", "--resume", "--set", "train.epochs=2", "--device", "cpu")
     assert resumed.exit_code == 0, resumed.stderr
@@ -84,10 +84,10 @@ def test_a_trained_model_can_be_sampled_evaluated_and_resumed() -> None:
         ("train=5", "train=5 is not of the form section.key=value"),
         ("epochs", "epochs is not of the form section.key=value"),
         ("train.epochs=[", "the value cannot be read as YAML"),
-        ("train.save_every=.nan", "train.save_every = nan: expected"),
+        ("train.save_interval_seconds=.nan", "train.save_interval_seconds = nan: expected"),
     ],
 )
-def test_a_bad_setting_exits_2_naming_it(setting: str, said: str) -> None:
+def test_bad_setting_exits_2(setting: str, said: str) -> None:
     result = train("--run", "short", "--set", setting)
     assert is_refused(result, 2)
     assert said in result.stderr
@@ -101,12 +101,12 @@ def test_a_bad_setting_exits_2_naming_it(setting: str, said: str) -> None:
         ("train: {epochs: yes}", "train.epochs = 'yes'"),
         ("model: {num_layers: 0, output_dropout: 7}", "model.num_layers = 0"),
         ("train: 5", "train = 5"),
-        ("- 1", "holds list, not sections"),
+        ("- 1", "contains list, not sections"),
         ("train: {", "cannot be read as YAML"),
         ("train: \udce9", "cannot be read as YAML"),
     ],
 )
-def test_a_bad_file_exits_2_saying_where(content: str, said: str) -> None:
+def test_bad_config_file_exits_2(content: str, said: str) -> None:
     Path("own.yaml").write_bytes(content.encode("utf-8", "surrogateescape"))
     result = poetgen("train", "--config", "own.yaml")
     assert is_refused(result, 2)
@@ -115,19 +115,19 @@ def test_a_bad_file_exits_2_saying_where(content: str, said: str) -> None:
     assert not Path("checkpoints").exists()
 
 
-def test_every_fault_is_told_at_once() -> None:
+def test_all_bad_settings_are_reported() -> None:
     result = train("--set", "train.lr=1", "--set", "model.output_dropout=2")
     assert "train.lr" in result.stderr
     assert "model.output_dropout = 2" in result.stderr
 
 
-def test_a_missing_configuration_exits_2_naming_those_there_are() -> None:
+def test_missing_config_exits_2_with_the_names() -> None:
     result = poetgen("train", "--config", "huge")
     assert is_refused(result, 2)
     assert ", ".join(config_names()) in result.stderr
 
 
-def test_a_corpus_that_is_missing_and_cannot_be_fetched_exits_1() -> None:
+def test_failed_fetch_exits_1() -> None:
     result = poetgen("train", "--config", "base", "--run", "short")
     assert is_refused(result, 1)
     assert "fetching the Tang poems" in result.stderr
@@ -144,7 +144,7 @@ BAD_CORPORA = {
 
 
 @pytest.mark.parametrize("name", [*BAD_CORPORA, "absent"])
-def test_a_corpus_that_is_no_good_exits_1(name: str) -> None:
+def test_bad_corpus_exits_1(name: str) -> None:
     for file, content in BAD_CORPORA.items():
         Path(file).write_bytes(content)
     result = train("--corpus", name, "--run", "short")
@@ -153,7 +153,7 @@ def test_a_corpus_that_is_no_good_exits_1(name: str) -> None:
     assert not Path("checkpoints").exists()
 
 
-def test_a_broken_record_is_warned_about_and_left_out(starter: Corpus) -> None:
+def test_broken_records_are_warnings(starter: Corpus) -> None:
     records: list[object] = [{"paragraphs": [poem.text]} for poem in starter.poems[:120]]
     records[3] = {"title": 7, "paragraphs": ["山云归去晚，溪月照人来。"]}
     records += [{"paragraphs": 5}, "山云"]
@@ -161,7 +161,7 @@ def test_a_broken_record_is_warned_about_and_left_out(starter: Corpus) -> None:
     Path("poems.json").write_text(json.dumps(records), encoding="utf-8")
     result = train("--corpus", "poems.json", "--run", "short")
     assert result.exit_code == 0, result.stderr
-    warnings = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
+    warnings = [text for text in result.stderr.splitlines() if text.startswith("warning: ")]
     assert [w.partition("poems.json: ")[2].partition(":")[0] for w in warnings] == [
         "record 3",
         "record 120",
@@ -176,23 +176,23 @@ def existing_run() -> Path:
     return run
 
 
-def is_unharmed(run: Path) -> bool:
+def is_unchanged(run: Path) -> bool:
     return (run / "best.safetensors").read_text() == "old"
 
 
-def test_a_run_that_exists_exits_2_and_is_unharmed() -> None:
+def test_existing_run_exits_2() -> None:
     run = existing_run()
     result = train("--run", "short")
     assert is_refused(result, 2)
     assert "--resume" in result.stderr
-    assert "--fresh" in result.stderr
-    assert is_unharmed(run)
+    assert "--overwrite" in result.stderr
+    assert is_unchanged(run)
 
 
-def test_fresh_begins_a_run_anew() -> None:
+def test_overwrite_replaces_a_run() -> None:
     run = existing_run()
     (run / "stray").touch()
-    result = train("--run", "short", "--fresh")
+    result = train("--run", "short", "--overwrite")
     assert result.exit_code == 0, result.stderr
     assert not (run / "stray").exists()
     assert load_model(run / "best.safetensors").metrics["epoch"] == 1
@@ -203,10 +203,10 @@ def test_fresh_begins_a_run_anew() -> None:
     [["--corpus", "absent"], ["--device", "abacus"], ["--set", "train.epochs=0"], ["--resume"]],
     ids=" ".join,
 )
-def test_fresh_deletes_nothing_when_the_call_cannot_be_done(options: list[str]) -> None:
+def test_overwrite_deletes_nothing_on_an_error(options: list[str]) -> None:
     run = existing_run()
-    assert train("--run", "short", "--fresh", *options).exit_code in (1, 2)
-    assert is_unharmed(run)
+    assert train("--run", "short", "--overwrite", *options).exit_code in (1, 2)
+    assert is_unchanged(run)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_fresh_deletes_nothing_when_the_call_cannot_be_done(options: list[str]) 
         ["--run", "a/b"],
         ["--run", ".."],
         ["--run", "latest"],
-        ["--resume", "--fresh"],
+        ["--resume", "--overwrite"],
         ["--resume"],
         ["--resume", "--run", "never"],
         ["--resume", "--init", "never"],
@@ -224,13 +224,13 @@ def test_fresh_deletes_nothing_when_the_call_cannot_be_done(options: list[str]) 
     ],
     ids=" ".join,
 )
-def test_a_wrong_call_exits_2_and_begins_no_run(options: list[str]) -> None:
+def test_wrong_call_exits_2(options: list[str]) -> None:
     result = train(*options)
     assert is_refused(result, 2)
     assert not Path("checkpoints").exists()
 
 
-def test_a_place_that_cannot_be_written_exits_1() -> None:
+def test_unwritable_folder_exits_1() -> None:
     Path("checkpoints").write_text("a file")
     result = train("--run", "short")
     assert is_refused(result, 1)
@@ -248,39 +248,39 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "checkpoints" / "origin" / "best.safetensors"
 
 
-# What stands at each of a line's five places; the starter verses know the characters of the one.
+# The characters at each of a line's five positions; those of KNOWN are in the starter verses.
 KNOWN = ["山水云月风", "春秋夜晓寒", "照吹入随落", "松竹花柳鸟", "门窗径溪村"]
 NEW = ["炉炭砧锤釜", "铜铁锡银铅", "敲铸磨锻焊", "钉锁锯斧犁", "坊窑厂铺棚"]
 
 
-def verses(places: Sequence[str], count: int) -> list[str]:
-    """Quatrains, no line of which stands in another."""
+def verses(positions: Sequence[str], count: int) -> list[str]:
+    """Quatrains that share no lines."""
     rng = random.Random(5)
     lines: dict[str, None] = {}
     while len(lines) < 4 * count:
-        lines["".join(map(rng.choice, places))] = None
+        lines["".join(map(rng.choice, positions))] = None
     each = iter(lines)
     return [f"{a}，{b}。{c}，{d}。" for a, b, c, d in zip(each, each, each, each, strict=True)]
 
 
 def perplexity(model: Path, texts: Sequence[str]) -> float:
-    stored = load_model(model)
-    return total(score(stored.model, list(map(Poem, texts)), stored.vocab)).perplexity
+    bundle = load_model(model)
+    return total(score(bundle.network, list(map(Poem, texts)), bundle.vocab)).perplexity
 
 
 FAST = ["--set=train.batch_tokens=128", "--set=train.learning_rate=5e-3"]
 
 
 @pytest.mark.parametrize(
-    ("places", "settings", "at_most"),
+    ("positions", "settings", "at_most"),
     [(KNOWN, [], 1.0), (KNOWN, FAST, 0.3), (NEW, FAST, 1e-3)],
-    ids=["as it comes", "in larger steps", "in characters of their own"],
+    ids=["default", "larger steps", "new characters"],
 )
-def test_training_that_starts_from_a_model_learns_verses_of_ones_own(
-    origin: Path, places: Sequence[str], settings: Sequence[str], at_most: float
+def test_init_learns_other_verses(
+    origin: Path, positions: Sequence[str], settings: Sequence[str], at_most: float
 ) -> None:
-    """Told by others of their kind, held out; a character that the model lacks costs its share."""
-    texts = verses(places, 90)
+    """Measured on held-out verses, with the surcharge for characters outside the vocabulary."""
+    texts = verses(positions, 90)
     Path("own.txt").write_text("\n".join(texts[:60]), encoding="utf-8")
     result = poetgen(
         *("train", "--init", str(origin), "--corpus", "own.txt", "--run", "own"),
@@ -292,10 +292,10 @@ def test_training_that_starts_from_a_model_learns_verses_of_ones_own(
     assert perplexity(own, texts[60:]) < at_most * perplexity(origin, texts[60:])
     old, new = load_model(origin).vocab, load_model(own).vocab
     assert new.symbols[: len(old)] == old.symbols
-    assert set("".join(places)) <= set(new.symbols)
+    assert set("".join(positions)) <= set(new.symbols)
 
 
-def test_a_model_can_be_started_from_by_the_name_of_its_run() -> None:
+def test_init_by_the_name_of_a_run() -> None:
     assert train("--run", "short").exit_code == 0
     result = poetgen(
         *("train", "--init", "short", "--corpus", "starter", "--set=train.epochs=1"),
@@ -306,12 +306,12 @@ def test_a_model_can_be_started_from_by_the_name_of_its_run() -> None:
     assert load_model(Path(result.stdout.strip())).config.model.hidden_size == 16
 
 
-def test_a_run_started_from_a_model_can_be_sampled_and_resumed(origin: Path) -> None:
-    begun = poetgen(
+def test_init_then_sample_and_resume(origin: Path) -> None:
+    trained = poetgen(
         *("train", "--init", str(origin), "--corpus", "starter", "--run", "own"),
         *("--set=train.epochs=1", "--set=train.precision=fp32", "--device=cpu"),
     )
-    assert begun.exit_code == 0, begun.stderr
+    assert trained.exit_code == 0, trained.stderr
     sampled = poetgen("sample", "山", "--seed", "1", "--num", "20")
     assert sampled.exit_code == 0, sampled.stderr
     assert "山" in sampled.stdout
@@ -324,7 +324,7 @@ def test_a_run_started_from_a_model_can_be_sampled_and_resumed(origin: Path) -> 
 
 
 @pytest.mark.parametrize("content", [None, b"no model"], ids=["absent", "damaged"])
-def test_a_model_to_start_from_that_is_no_good_exits_1(content: bytes | None) -> None:
+def test_bad_init_model_exits_1(content: bytes | None) -> None:
     if content is not None:
         Path("old.safetensors").write_bytes(content)
     result = train("--init", "old.safetensors", "--run", "short")
@@ -333,7 +333,7 @@ def test_a_model_to_start_from_that_is_no_good_exits_1(content: bytes | None) ->
     assert not Path("checkpoints").exists()
 
 
-def test_a_shape_other_than_that_of_the_model_to_start_from_exits_2_naming_both(
+def test_other_architecture_with_init_exits_2(
     origin: Path,
 ) -> None:
     result = train("--init", str(origin), "--run", "short")

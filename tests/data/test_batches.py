@@ -1,4 +1,4 @@
-"""`poetgen.data.batches`: shapes, masks, order, and going on from any batch."""
+"""`poetgen.data.batches`: shapes, masks, order, and resuming at any batch."""
 
 import pytest
 import torch
@@ -12,17 +12,17 @@ from poetgen.data.batches import (
     training_batches,
 )
 from poetgen.data.corpus import Corpus
-from poetgen.data.training_text import encode_for_training
+from poetgen.data.encode import encode_poems
 from poetgen.data.vocab import BOS, EOS, PAD, Vocabulary
 
 
 def sequences_of(lengths: list[int]) -> list[list[int]]:
-    """A sequence of so many places (one id more) each, told apart by its second id."""
+    """Return sequences of these lengths (plus one id each) with distinct second ids."""
     return [[BOS, 100 + number, *[5] * (length - 2), EOS] for number, length in enumerate(lengths)]
 
 
 def rows(batch: Batch) -> list[list[int]]:
-    """The id sequences that a batch was made of."""
+    """Return the id sequences in a batch."""
     found = []
     for tokens, targets in zip(batch.tokens_BT.tolist(), batch.targets_BT.tolist(), strict=True):
         if BOS in tokens:
@@ -53,7 +53,7 @@ def same(one: list[Batch], other: list[Batch]) -> bool:
 MIXED = sequences_of([25, 7, 33, 49, 26, 65, 49, 300, 2, 25, 33, 60, 13, 257, 600] * 3)
 
 
-def test_a_batch_by_hand() -> None:
+def test_batches_by_hand() -> None:
     (batch,) = training_batches([[1, 9, 8, 2], [1, 7, 2]], batch_tokens=75, seed=1, epoch=0)
     assert batch.tokens_BT.shape == batch.targets_BT.shape == (3, 25)
     assert batch.tokens_BT.dtype == batch.targets_BT.dtype == torch.long
@@ -65,8 +65,7 @@ def test_a_batch_by_hand() -> None:
     ]
 
 
-def test_conditions_are_read_and_not_predicted() -> None:
-    """Nothing is learnt from the places up to `<bos>` but to begin the poem after it."""
+def test_batches_mask_conditions() -> None:
     given = [[40, 41, BOS, 9, 8, EOS], [BOS, 7, EOS]]
     (batch,) = training_batches(given, batch_tokens=50, seed=1, epoch=0)
     both = list(zip(batch.tokens_BT.tolist(), batch.targets_BT.tolist(), strict=True))
@@ -76,15 +75,15 @@ def test_conditions_are_read_and_not_predicted() -> None:
     ]
 
 
-def test_evaluation_reads_conditions_and_does_not_count_them() -> None:
+def test_ordered_batches_mask_conditions() -> None:
     given = [[40, 41, BOS, 9, 8, EOS], [BOS, 7, EOS]]
     ((members, batch),) = ordered_batches(given, batch_tokens=50)
     assert rows(batch) == [given[i] for i in members]
     assert int((batch.targets_BT != PAD).sum()) == 3 + 2
 
 
-def test_form_and_author_before_the_common_forms_fill_their_buckets_exactly() -> None:
-    """Two ids more a row: neither a wider bucket nor a place of padding."""
+def test_buckets_fit_common_forms() -> None:
+    """Form and author add two ids per row, which need no padding."""
     for length in (25, 33, 49, 65):
         (sequence,) = sequences_of([length])
         (batch,) = epoch_of([[40, 41, *sequence]], size=length + 2)
@@ -92,7 +91,7 @@ def test_form_and_author_before_the_common_forms_fill_their_buckets_exactly() ->
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 5])
-def test_each_poem_stands_whole_in_one_batch_of_an_epoch(epoch: int) -> None:
+def test_batches_contain_each_poem_once(epoch: int) -> None:
     batches = epoch_of(MIXED, epoch=epoch)
     assert sorted(row for batch in batches for row in rows(batch)) == sorted(MIXED)
 
@@ -102,10 +101,10 @@ def test_each_poem_stands_whole_in_one_batch_of_an_epoch(epoch: int) -> None:
     st.lists(st.tuples(st.integers(2, 600), st.integers(0, 27)), max_size=25),
     st.integers(min_value=16, max_value=2000),
 )
-def test_no_poem_is_lost_whatever_the_lengths(shapes: list[tuple[int, int]], size: int) -> None:
-    """Of so many places each, after so many conditions."""
+def test_batches_keep_poems_of_any_length(shapes: list[tuple[int, int]], size: int) -> None:
+    """Shapes are pairs of length and number of conditions."""
     poems = sequences_of([length for length, _ in shapes])
-    sequences = [[40] * told + ids for (_, told), ids in zip(shapes, poems, strict=True)]
+    sequences = [[40] * num + ids for (_, num), ids in zip(shapes, poems, strict=True)]
     batches = epoch_of(sequences, size=size)
     assert sorted(row for batch in batches for row in rows(batch)) == sorted(sequences)
     assert len(batches) == num_batches(sequences, batch_tokens=size)
@@ -113,7 +112,7 @@ def test_no_poem_is_lost_whatever_the_lengths(shapes: list[tuple[int, int]], siz
         assert batch.tokens_BT.numel() <= size or len(batch.tokens_BT) == 1
 
 
-def test_a_bucket_has_one_shape() -> None:
+def test_buckets_have_one_shape() -> None:
     lengths = [24, 25, 26, 33, 49, 50, 65, 65, 73, 97, 121, 169, 170, 200, 256, 257, 512, 513]
     batches = epoch_of(sequences_of(lengths * 4), size=400)
     widths = [25, 27, 33, 49, 51, 65, 73, 97, 121, 169, 200, 256, 288, 576]
@@ -121,9 +120,9 @@ def test_a_bucket_has_one_shape() -> None:
     assert {tuple(batch.tokens_BT.shape) for batch in batches} == expected
 
 
-def test_the_shapes_are_the_same_in_every_epoch(starter: Corpus) -> None:
+def test_batches_have_equal_shapes_in_every_epoch(starter: Corpus) -> None:
     vocab = Vocabulary.build(starter.splits["train"], min_count=1)
-    sequences = encode_for_training(starter.splits["train"], vocab, 256)
+    sequences = encode_poems(starter.splits["train"], vocab, 256)
     shapes = [
         sorted(tuple(batch.tokens_BT.shape) for batch in epoch_of(sequences, epoch=epoch, size=512))
         for epoch in range(3)
@@ -132,37 +131,37 @@ def test_the_shapes_are_the_same_in_every_epoch(starter: Corpus) -> None:
     assert len(set(shapes[0])) < 9
 
 
-def test_the_same_seed_and_epoch_give_the_same_batches() -> None:
+def test_batches_are_reproducible() -> None:
     assert same(epoch_of(MIXED, seed=3, epoch=2), epoch_of(MIXED, seed=3, epoch=2))
 
 
-def test_other_seeds_and_epochs_mix_the_poems_otherwise() -> None:
+def test_batches_depend_on_seed_and_epoch() -> None:
     sequences = sequences_of([25] * 40)
-    kinds = [epoch_of(sequences, seed=seed, epoch=epoch) for seed in (1, 2) for epoch in (0, 1)]
-    assert not any(same(a, b) for i, a in enumerate(kinds) for b in kinds[:i])
-    companies = [{frozenset(map(tuple, rows(batch))) for batch in batches} for batches in kinds]
-    assert not any(a == b for i, a in enumerate(companies) for b in companies[:i])
+    epochs = [epoch_of(sequences, seed=seed, epoch=epoch) for seed in (1, 2) for epoch in (0, 1)]
+    assert not any(same(a, b) for i, a in enumerate(epochs) for b in epochs[:i])
+    members = [{frozenset(map(tuple, rows(batch))) for batch in batches} for batches in epochs]
+    assert not any(a == b for i, a in enumerate(members) for b in members[:i])
 
 
-def test_lengths_come_mixed_and_not_by_bucket() -> None:
+def test_batches_mix_lengths() -> None:
     widths = [batch.tokens_BT.shape[1] for batch in epoch_of(sequences_of([25, 49] * 60))]
     assert widths not in (sorted(widths), sorted(widths, reverse=True))
 
 
-def test_an_epoch_can_go_on_from_any_batch() -> None:
+def test_batches_resume_at_any_index() -> None:
     whole = epoch_of(MIXED, seed=7, epoch=3)
     assert len(whole) > 10
     for start in range(len(whole) + 1):
         assert same(epoch_of(MIXED, seed=7, epoch=3, start=start), whole[start:])
 
 
-def test_no_poems_make_no_batches() -> None:
+def test_batches_of_no_poems() -> None:
     assert epoch_of([]) == []
     assert num_batches([], batch_tokens=128) == 0
     assert list(ordered_batches([], batch_tokens=128)) == []
 
 
-def test_evaluation_goes_from_short_to_long_and_names_every_poem_once() -> None:
+def test_ordered_batches_sort_by_length() -> None:
     batches = list(ordered_batches(MIXED, batch_tokens=256))
     widths = [batch.tokens_BT.shape[1] for _, batch in batches]
     assert widths == sorted(widths)
@@ -171,7 +170,7 @@ def test_evaluation_goes_from_short_to_long_and_names_every_poem_once() -> None:
         assert rows(batch) == [MIXED[i] for i in indices]
 
 
-def test_evaluation_keeps_a_long_poem_whole() -> None:
+def test_ordered_batches_keep_long_poems() -> None:
     (sequence,) = sequences_of([1000])
     ((indices, batch),) = ordered_batches([sequence], batch_tokens=256)
     assert indices == [0]
@@ -179,7 +178,7 @@ def test_evaluation_keeps_a_long_poem_whole() -> None:
     assert rows(batch) == [sequence]
 
 
-def test_a_batch_moves_with_both_of_its_tensors() -> None:
+def test_batch_to_moves_both_tensors() -> None:
     (batch,) = epoch_of(sequences_of([5]), size=25)
     moved = batch.to(torch.device("meta"))
     assert moved.tokens_BT.is_meta

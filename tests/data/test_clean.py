@@ -1,13 +1,14 @@
-"""`poetgen.data.clean`: each kind of dirt, its name in the report, and sums that add up."""
+"""`poetgen.data.clean`: each change and drop reason, and counts that add up."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poetgen.data.clean import MAX_LINE, MIN_HANZI, clean, clean_text, why_not
-from poetgen.data.normalise import normalise
-from poetgen.data.poem import MARKS, STOPS, Poem
+from poetgen.data.clean import MAX_LINE, MIN_HANZI, clean, clean_text, drop_reason
+from poetgen.data.normalize import normalize
+from poetgen.data.poem import Poem
 from poetgen.data.read import BrokenRecord, RawRecord
+from poetgen.prosody.marks import MARKS, STOPS
 
 COUPLET = "山风吹竹径，溪月照柴门。"
 
@@ -49,11 +50,11 @@ def record(text: str, title: str = "", author: str = "") -> RawRecord:
         ("（全缺）", "", ["note_removed"]),
     ],
 )
-def test_dirt_is_removed_and_named(raw: str, text: str, changes: list[str]) -> None:
+def test_clean_text_removes_and_names(raw: str, text: str, changes: list[str]) -> None:
     assert clean_text(raw) == (text, changes)
 
 
-def test_all_changes_of_a_text_are_named() -> None:
+def test_clean_text_names_all_changes() -> None:
     raw = "「山風」吹[竹]徑（一作洞），溪月照長隄？。*"
     assert clean_text(raw) == (
         "山风吹竹径，溪月照长堤？",
@@ -69,7 +70,7 @@ def test_all_changes_of_a_text_are_named() -> None:
     )
 
 
-def test_a_mark_lost_from_the_beginning_is_a_change_that_has_a_name() -> None:
+def test_clean_text_names_leading_mark() -> None:
     text, changes = clean_text("，" + COUPLET)
     assert text == COUPLET
     assert len(changes) == 1
@@ -95,11 +96,11 @@ def test_a_mark_lost_from_the_beginning_is_a_change_that_has_a_name() -> None:
         (COUPLET, None),
     ],
 )
-def test_reasons_to_drop_a_text(text: str, reason: str | None) -> None:
-    assert why_not(text) == reason
+def test_drop_reason(text: str, reason: str | None) -> None:
+    assert drop_reason(text) == reason
 
 
-def test_the_bounds_that_the_reasons_were_tried_at() -> None:
+def test_drop_reason_bounds() -> None:
     assert len("山风吹竹溪月照门") == MIN_HANZI
     assert len("山风吹竹径溪月照柴门夜静无人语钟") == MAX_LINE
 
@@ -119,7 +120,7 @@ def test_the_bounds_that_the_reasons_were_tried_at() -> None:
         ("Only Latin letters, and a stop.", "empty"),
     ],
 )
-def test_records_are_dropped_for_a_reason(raw: str, reason: str) -> None:
+def test_clean_drops_records(raw: str, reason: str) -> None:
     poems, report = clean([record(raw)])
     assert poems == []
     assert (report.read, report.kept) == (1, 0)
@@ -127,12 +128,12 @@ def test_records_are_dropped_for_a_reason(raw: str, reason: str) -> None:
     assert report.changed == {}
 
 
-def test_a_poem_keeps_its_title_and_author_in_the_common_spelling() -> None:
+def test_clean_normalizes_title_and_author() -> None:
     poems, _ = clean([record("山風吹竹徑，溪月照柴門。", "山居 其二", "無名氏")])
     assert poems == [Poem(COUPLET, "山居其二", "无名氏")]
 
 
-def test_the_same_characters_make_a_duplicate_whatever_the_marks_or_the_script() -> None:
+def test_clean_drops_duplicates() -> None:
     poems, report = clean(
         [
             record(COUPLET, "甲"),
@@ -146,7 +147,7 @@ def test_the_same_characters_make_a_duplicate_whatever_the_marks_or_the_script()
     assert report.changed == {}
 
 
-def test_the_counts_of_a_mixed_corpus_add_up() -> None:
+def test_clean_counts_add_up() -> None:
     records: list[RawRecord | BrokenRecord] = [
         record(COUPLET),
         BrokenRecord("b.json: record 7", "expected an object, found int"),
@@ -175,7 +176,7 @@ def test_the_counts_of_a_mixed_corpus_add_up() -> None:
     ]
 
 
-def test_no_records_make_an_empty_report() -> None:
+def test_clean_without_records() -> None:
     poems, report = clean([])
     assert (poems, report.read, report.kept) == ([], 0, 0)
 
@@ -190,10 +191,10 @@ DIRT = st.text(
 
 @settings(max_examples=300, deadline=None)
 @given(DIRT)
-def test_a_kept_text_is_verse_in_the_common_spelling(raw: str) -> None:
+def test_clean_text_yields_normalized_verse(raw: str) -> None:
     text, _ = clean_text(raw)
-    if why_not(text) is None:
-        assert normalise(text) == text
+    if drop_reason(text) is None:
+        assert normalize(text) == text
         assert text[-1] in STOPS
         assert text[0] not in MARKS
         assert clean_text(text) == (text, [])
@@ -201,7 +202,7 @@ def test_a_kept_text_is_verse_in_the_common_spelling(raw: str) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(DIRT, max_size=10))
-def test_read_is_always_kept_and_dropped(texts: list[str]) -> None:
+def test_clean_read_is_kept_plus_dropped(texts: list[str]) -> None:
     poems, report = clean([record(text) for text in texts])
     assert report.read == len(texts)
     assert report.kept == len(poems)

@@ -1,4 +1,4 @@
-"""`poetgen.data.fetch` against a small upstream of our own on the loopback interface."""
+"""`poetgen.data.fetch` against a small HTTP server on the loopback interface."""
 
 import errno
 import hashlib
@@ -56,26 +56,26 @@ def name(path: str) -> str:
 
 
 class Upstream(ThreadingHTTPServer):
-    """Serves CONTENTS; `script[path]` lists what to do with the next requests instead.
+    """Serves CONTENTS; `script[path]` lists steps that replace the next responses.
 
-    Steps: an HTTP status, "cut" (half of the body), "wrong" (another body), "slow", a callable
-    that runs before the true answer. `always[path]` is the step once the script has run out.
+    A step is an HTTP status, "cut" (half of the body), "wrong" (another body), "slow", or a callable
+    that runs before the correct response. `always[path]` is the step after the end of the script.
     """
 
-    daemon_threads = False  # server_close waits for the handlers, so that no socket is left open
+    daemon_threads = False  # server_close waits for the handlers, so no socket stays open
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.script: dict[str, list[Any]] = {}
         self.always: dict[str, Any] = {}
-        self.asked: list[str] = []
+        self.requested: list[str] = []
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}/pinned"
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up is part of the play."""
+        """Ignore clients that disconnect."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -83,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = unquote(self.path).removeprefix("/pinned/")
-        self.server.asked.append(path)
+        self.server.requested.append(path)
         steps = self.server.script.get(path)
         step = steps.pop(0) if steps else self.server.always.get(path)
         if isinstance(step, int) or path not in CONTENTS:
@@ -118,48 +118,48 @@ def upstream(monkeypatch: pytest.MonkeyPatch) -> Iterator[Upstream]:
 
 @pytest.fixture
 def closed_url(monkeypatch: pytest.MonkeyPatch) -> str:
-    """A base URL whose port nobody listens on."""
+    """Return a base URL whose port is closed."""
     monkeypatch.setenv("NO_PROXY", "*")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{probe.getsockname()[1]}/pinned"
 
 
-def get(to: Path, base_url: str | None, **options: Any) -> FetchReport:
-    return fetch(MANIFEST, to, base_url=base_url, wait=0.001, **options)
+def get(folder: Path, base_url: str | None, **options: Any) -> FetchReport:
+    return fetch(MANIFEST, folder, base_url=base_url, backoff_seconds=0.001, **options)
 
 
-def assert_whole(folder: Path, paths: list[str] = PATHS) -> None:
-    """The folder holds these files, with their true content, and nothing else."""
+def assert_complete(folder: Path, paths: list[str] = PATHS) -> None:
+    """Assert that the folder contains exactly these files with their correct content."""
     assert sorted(p.name for p in folder.iterdir()) == sorted(map(name, paths))
     for path in paths:
         assert (folder / name(path)).read_bytes() == CONTENTS[path]
 
 
-def assert_told(error: PoetgenError, *parts: str) -> None:
-    """Why and fix are one line each, and together they hold `parts`."""
+def assert_says(error: PoetgenError, *parts: str) -> None:
+    """Assert that why and fix are one line each and together contain `parts`."""
     assert "\n" not in error.why
     assert "\n" not in error.fix
     for part in parts:
         assert part in str(error)
 
 
-def test_downloads_everything_under_its_name(upstream: Upstream, tmp_path: Path) -> None:
+def test_fetch_downloads_all_files(upstream: Upstream, tmp_path: Path) -> None:
     to = tmp_path / "data" / "small"
     report = get(to, upstream.url)
     assert report == FetchReport(5, 0, sum(map(len, CONTENTS.values())), to)
-    assert_whole(to)
-    assert sorted(upstream.asked) == sorted(PATHS)
+    assert_complete(to)
+    assert sorted(upstream.requested) == sorted(PATHS)
 
 
-def test_is_silent_when_stderr_is_no_terminal(
+def test_fetch_is_silent_without_terminal(
     upstream: Upstream, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     get(tmp_path, upstream.url)
     assert capfd.readouterr() == ("", "")
 
 
-def test_progress_goes_to_stderr(
+def test_fetch_shows_progress_on_stderr(
     upstream: Upstream, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     get(tmp_path, upstream.url, show_progress=True)
@@ -169,18 +169,18 @@ def test_progress_goes_to_stderr(
 
 
 @pytest.mark.parametrize("step", ["cut", "wrong", "slow", 503, 429])
-def test_passing_trouble_is_tried_again(
+def test_fetch_retries_transient_errors(
     upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: Any
 ) -> None:
     monkeypatch.setattr(fetch_module, "TIMEOUT", (5.0, 0.15))
     upstream.script[PATHS[2]] = [step, step]
-    assert get(tmp_path, upstream.url).downloaded == 5
-    assert_whole(tmp_path)
-    assert upstream.asked.count(PATHS[2]) == 3
+    assert get(tmp_path, upstream.url).num_downloaded == 5
+    assert_complete(tmp_path)
+    assert upstream.requested.count(PATHS[2]) == 3
 
 
 @pytest.mark.parametrize(
-    ("step", "told"),
+    ("step", "reason"),
     [
         ("cut", "more expected"),
         ("wrong", "gave 2 bytes with sha256 4f53cda18c2b…, expected"),
@@ -188,65 +188,65 @@ def test_passing_trouble_is_tried_again(
         (503, "answered 503 Service Unavailable"),
     ],
 )
-def test_lasting_trouble_ends_in_an_error(
-    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: Any, told: str
+def test_fetch_fails_on_persistent_errors(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: Any, reason: str
 ) -> None:
     monkeypatch.setattr(fetch_module, "TIMEOUT", (5.0, 0.15))
     bad = PATHS[4]
     upstream.always[bad] = step
     with pytest.raises(CorpusError) as caught:
-        get(tmp_path, upstream.url, workers=1, tries=3)
+        get(tmp_path, upstream.url, num_workers=1, max_rounds=3)
     url = f"{upstream.url}/{quote(bad)}"
-    assert_told(
-        caught.value, name(bad), url, told, "connection", "--url", "--corpus PATH", "is kept"
+    assert_says(
+        caught.value, name(bad), url, reason, "connection", "--url", "--corpus PATH", "are kept"
     )
     assert caught.value.exit_code == 1
-    assert upstream.asked.count(bad) == 3
-    assert_whole(tmp_path, PATHS[:4])
+    assert upstream.requested.count(bad) == 3
+    assert_complete(tmp_path, PATHS[:4])
 
 
-def test_waits_grow(upstream: Upstream, tmp_path: Path) -> None:
+def test_fetch_backs_off_exponentially(upstream: Upstream, tmp_path: Path) -> None:
     upstream.script[PATHS[0]] = [503, 503, 503]
     start = time.monotonic()
-    fetch(MANIFEST, tmp_path, base_url=upstream.url, wait=0.05)
+    fetch(MANIFEST, tmp_path, base_url=upstream.url, backoff_seconds=0.05)
     assert time.monotonic() - start >= 0.05 + 0.1 + 0.2
 
 
 @pytest.mark.parametrize("status", [404, 403])
-def test_a_refusal_is_final(upstream: Upstream, tmp_path: Path, status: int) -> None:
+def test_fetch_does_not_retry_refusals(upstream: Upstream, tmp_path: Path, status: int) -> None:
     upstream.always[PATHS[0]] = status
     with pytest.raises(CorpusError) as caught:
-        get(tmp_path, upstream.url, workers=1)
-    assert_told(caught.value, name(PATHS[0]), upstream.url, f"answered {status}", "--url")
-    assert upstream.asked.count(PATHS[0]) == 1
+        get(tmp_path, upstream.url, num_workers=1)
+    assert_says(caught.value, name(PATHS[0]), upstream.url, f"answered {status}", "--url")
+    assert upstream.requested.count(PATHS[0]) == 1
 
 
-def test_no_network(closed_url: str, tmp_path: Path) -> None:
+def test_fetch_without_network(closed_url: str, tmp_path: Path) -> None:
     with pytest.raises(CorpusError) as caught:
         get(tmp_path, closed_url)
-    assert_told(caught.value, closed_url, "failed: Connection refused", "Check the connection")
+    assert_says(caught.value, closed_url, "failed: Connection refused", "Check the connection")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_broken_fetch_goes_on_where_it_stopped(upstream: Upstream, tmp_path: Path) -> None:
+def test_fetch_resumes(upstream: Upstream, tmp_path: Path) -> None:
     upstream.always.update(dict.fromkeys(PATHS[3:], 404))
     with pytest.raises(CorpusError):
-        get(tmp_path, upstream.url, workers=1)
-    assert_whole(tmp_path, PATHS[:3])
+        get(tmp_path, upstream.url, num_workers=1)
+    assert_complete(tmp_path, PATHS[:3])
     upstream.always.clear()
-    upstream.asked.clear()
+    upstream.requested.clear()
     report = get(tmp_path, upstream.url)
-    assert (report.downloaded, report.already_there) == (2, 3)
-    assert report.bytes == sum(len(CONTENTS[path]) for path in PATHS[3:])
-    assert sorted(upstream.asked) == PATHS[3:]
-    assert_whole(tmp_path)
+    assert (report.num_downloaded, report.num_present) == (2, 3)
+    assert report.num_bytes == sum(len(CONTENTS[path]) for path in PATHS[3:])
+    assert sorted(upstream.requested) == PATHS[3:]
+    assert_complete(tmp_path)
 
 
-def test_nothing_missing_asks_nothing(upstream: Upstream, tmp_path: Path) -> None:
+def test_fetch_of_nothing_sends_no_request(upstream: Upstream, tmp_path: Path) -> None:
     get(tmp_path, upstream.url)
-    upstream.asked.clear()
+    upstream.requested.clear()
     assert get(tmp_path, upstream.url) == FetchReport(0, 5, 0, tmp_path)
-    assert upstream.asked == []
+    assert upstream.requested == []
 
 
 def damaged_longer(content: bytes) -> bytes:
@@ -258,26 +258,26 @@ def damaged_in_place(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("damage", [damaged_longer, damaged_in_place])
-def test_a_damaged_file_is_replaced(
+def test_fetch_replaces_damaged_file(
     upstream: Upstream, tmp_path: Path, damage: Callable[[bytes], bytes]
 ) -> None:
     get(tmp_path, upstream.url)
     bad = tmp_path / name(PATHS[1])
     bad.write_bytes(damage(CONTENTS[PATHS[1]]))
     assert missing_files(MANIFEST, tmp_path) == [MANIFEST.files[1]]
-    upstream.asked.clear()
+    upstream.requested.clear()
     report = get(tmp_path, upstream.url)
-    assert (report.downloaded, report.already_there) == (1, 4)
-    assert upstream.asked == [PATHS[1]]
-    assert_whole(tmp_path)
+    assert (report.num_downloaded, report.num_present) == (1, 4)
+    assert upstream.requested == [PATHS[1]]
+    assert_complete(tmp_path)
 
 
-def test_a_damaged_file_stays_until_a_good_one_is_there(upstream: Upstream, tmp_path: Path) -> None:
+def test_fetch_keeps_damaged_file_on_failure(upstream: Upstream, tmp_path: Path) -> None:
     old = tmp_path / name(PATHS[1])
     old.write_bytes(b"an older edition")
     upstream.always[PATHS[1]] = "wrong"
     with pytest.raises(CorpusError):
-        get(tmp_path, upstream.url, workers=1, tries=2)
+        get(tmp_path, upstream.url, num_workers=1, max_rounds=2)
     assert old.read_bytes() == b"an older edition"
     assert not list(tmp_path.glob("*.part"))
     assert not list(tmp_path.glob(".*"))
@@ -285,7 +285,7 @@ def test_a_damaged_file_stays_until_a_good_one_is_there(upstream: Upstream, tmp_
 
 @pytest.fixture
 def sigint_raises() -> Iterator[None]:
-    """Python's own Ctrl-C handler; shells start background jobs with the signal ignored."""
+    """Install the default SIGINT handler; shells start background jobs with SIGINT ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -293,7 +293,7 @@ def sigint_raises() -> Iterator[None]:
 
 @pytest.mark.usefixtures("sigint_raises")
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs POSIX signals")
-def test_ctrl_c_drops_what_waits(upstream: Upstream, tmp_path: Path) -> None:
+def test_fetch_stops_on_ctrl_c(upstream: Upstream, tmp_path: Path) -> None:
     main = threading.main_thread().ident
     assert main is not None
 
@@ -303,44 +303,44 @@ def test_ctrl_c_drops_what_waits(upstream: Upstream, tmp_path: Path) -> None:
 
     upstream.script[PATHS[1]] = [interrupt]
     with pytest.raises(KeyboardInterrupt):
-        get(tmp_path, upstream.url, workers=1)
-    assert upstream.asked == PATHS[:2]
-    assert_whole(tmp_path, PATHS[:1])
+        get(tmp_path, upstream.url, num_workers=1)
+    assert upstream.requested == PATHS[:2]
+    assert_complete(tmp_path, PATHS[:1])
 
 
-def test_the_next_mirror_steps_in(upstream: Upstream, closed_url: str, tmp_path: Path) -> None:
+def test_fetch_tries_next_mirror(upstream: Upstream, closed_url: str, tmp_path: Path) -> None:
     get(tmp_path, f"{closed_url}, {upstream.url}/")
-    assert_whole(tmp_path)
-    assert sorted(upstream.asked) == sorted(PATHS)
+    assert_complete(tmp_path)
+    assert sorted(upstream.requested) == sorted(PATHS)
 
 
-def test_all_mirrors_are_told(upstream: Upstream, closed_url: str, tmp_path: Path) -> None:
+def test_fetch_reports_all_mirrors(upstream: Upstream, closed_url: str, tmp_path: Path) -> None:
     upstream.always[PATHS[0]] = 404
     with pytest.raises(CorpusError) as caught:
-        get(tmp_path, f"{upstream.url},{closed_url}", workers=1, tries=3)
-    assert_told(caught.value, upstream.url, "answered 404", closed_url, "Connection refused")
-    assert upstream.asked.count(PATHS[0]) == 1
+        get(tmp_path, f"{upstream.url},{closed_url}", num_workers=1, max_rounds=3)
+    assert_says(caught.value, upstream.url, "answered 404", closed_url, "Connection refused")
+    assert upstream.requested.count(PATHS[0]) == 1
 
 
-def test_credentials_are_not_told(upstream: Upstream, tmp_path: Path) -> None:
+def test_fetch_hides_credentials(upstream: Upstream, tmp_path: Path) -> None:
     upstream.always[PATHS[0]] = 403
     with pytest.raises(CorpusError) as caught:
-        get(tmp_path, upstream.url.replace("//", "//me:secret@"), workers=1)
+        get(tmp_path, upstream.url.replace("//", "//me:secret@"), num_workers=1)
     assert "secret" not in str(caught.value)
     assert upstream.url in caught.value.why
 
 
-def test_the_environment_names_the_base(
+def test_base_url_from_environment(
     upstream: Upstream, closed_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POETGEN_CORPUS_URL", upstream.url)
     get(tmp_path, None)
-    assert_whole(tmp_path)
+    assert_complete(tmp_path)
     monkeypatch.setenv("POETGEN_CORPUS_URL", closed_url)
     assert base_urls(MANIFEST, upstream.url) == [upstream.url]
 
 
-def test_upstream_is_the_default_base(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_base_url_default_is_upstream(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("POETGEN_CORPUS_URL", raising=False)
     host = "https://raw.githubusercontent.com"
     assert base_urls(MANIFEST) == [f"{host}/someone/verses/{'0' * 40}/"]
@@ -348,46 +348,48 @@ def test_upstream_is_the_default_base(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("flat", [True, False])
 @pytest.mark.parametrize("as_url", [True, False])
-def test_a_local_folder_serves_as_base(tmp_path: Path, flat: bool, as_url: bool) -> None:
+def test_fetch_from_local_folder(tmp_path: Path, flat: bool, as_url: bool) -> None:
     stick, to = tmp_path / "a stick", tmp_path / "to"
     for path, content in CONTENTS.items():
-        place = stick / (name(path) if flat else path)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(content)
-    assert get(to, stick.as_uri() if as_url else str(stick)).downloaded == 5
-    assert_whole(to)
+        target = stick / (name(path) if flat else path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    assert get(to, stick.as_uri() if as_url else str(stick)).num_downloaded == 5
+    assert_complete(to)
 
 
-def test_an_empty_local_folder(tmp_path: Path) -> None:
+def test_fetch_from_empty_local_folder(tmp_path: Path) -> None:
     with pytest.raises(CorpusError) as caught:
-        get(tmp_path / "to", str(tmp_path / "stick"), workers=1)
-    told = f"{tmp_path / 'stick' / PATHS[0]} failed: No such file or directory"
-    assert_told(caught.value, told, "Look at the address")
+        get(tmp_path / "to", str(tmp_path / "stick"), num_workers=1)
+    reason = f"{tmp_path / 'stick' / PATHS[0]} failed: No such file or directory"
+    assert_says(caught.value, reason, "Check the URL")
 
 
 @pytest.mark.parametrize("base", ["ftp://verses.example/", "https://", " , "])
-def test_a_strange_base_is_a_wrong_call(tmp_path: Path, base: str) -> None:
+def test_fetch_rejects_invalid_base(tmp_path: Path, base: str) -> None:
     with pytest.raises(UsageError) as caught:
         get(tmp_path, base)
-    assert_told(caught.value, repr(base) if base == " , " else base, "http(s)://")
+    assert_says(caught.value, repr(base) if base == " , " else base, "http(s)://")
 
 
-def test_a_malformed_url_is_not_tried_again(tmp_path: Path) -> None:
+def test_fetch_does_not_retry_malformed_url(tmp_path: Path) -> None:
     with pytest.raises(CorpusError) as caught:
-        fetch(MANIFEST, tmp_path, base_url="http://[::1/verses", wait=60, workers=1)
-    assert_told(caught.value, "http://[::1/verses", "Look at the address")
+        fetch(MANIFEST, tmp_path, base_url="http://[::1/verses", backoff_seconds=60, num_workers=1)
+    assert_says(caught.value, "http://[::1/verses", "Check the URL")
 
 
-def test_a_folder_that_cannot_be_made(upstream: Upstream, tmp_path: Path) -> None:
+def test_fetch_into_uncreatable_folder(upstream: Upstream, tmp_path: Path) -> None:
     (tmp_path / "a file").write_text("in the way")
     to = tmp_path / "a file" / "small"
     with pytest.raises(OutputError) as caught:
         get(to, upstream.url)
-    assert_told(caught.value, str(to), "Not a directory", "another place")
-    assert upstream.asked == []
+    assert_says(caught.value, str(to), "Not a directory", "another path")
+    assert upstream.requested == []
 
 
-def test_a_full_disk(upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_on_full_disk(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def write_bytes(path: Path, content: bytes) -> int:
         with path.open("wb") as file:
             file.write(content[:10])
@@ -396,21 +398,21 @@ def test_a_full_disk(upstream: Upstream, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(Path, "write_bytes", write_bytes)
     with pytest.raises(OutputError) as caught:
         get(tmp_path, upstream.url)
-    assert_told(caught.value, str(tmp_path / "poet.tang."), "No space left", "Free some space")
+    assert_says(caught.value, str(tmp_path / "poet.tang."), "No space left", "Free some space")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_collection_is_a_wrong_call(tmp_path: Path) -> None:
+def test_fetch_rejects_unknown_collection(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         fetch("yuan", tmp_path)
-    assert_told(caught.value, "yuan", "tang, song")
+    assert_says(caught.value, "yuan", "tang, song")
 
 
 @pytest.mark.parametrize(
     ("collection", "num_files", "num_bytes", "num_poems"),
     [("tang", 58, 25_585_610, 57_607), ("song", 255, 109_125_088, 254_248)],
 )
-def test_the_packaged_manifest(
+def test_manifest_of_collections(
     collection: str, num_files: int, num_bytes: int, num_poems: int
 ) -> None:
     manifest = load_manifest(collection)

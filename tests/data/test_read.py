@@ -1,4 +1,4 @@
-"""`poetgen.data.read`: four layouts, broken records that are not fatal, broken files that are."""
+"""`poetgen.data.read`: four layouts; broken records are skipped, broken files are errors."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def write(path: Path, content: object, *, bom: bool = False) -> Path:
 
 
 def refusal(path: Path) -> CorpusError:
-    """The error of reading `path`, after a look at its form."""
+    """Return the error of reading `path`; check its form."""
     with pytest.raises(CorpusError) as caught:
         list(read(path))
     error = caught.value
@@ -36,7 +36,7 @@ def refusal(path: Path) -> CorpusError:
 
 @pytest.mark.parametrize("bom", [False, True])
 @pytest.mark.parametrize(
-    ("name", "content", "place"),
+    ("name", "content", "location"),
     [
         ("a.json", json.dumps([RECORD]), "a.json: record 0"),
         ("a.json", json.dumps(RECORD), "a.json: record 0"),
@@ -44,16 +44,16 @@ def refusal(path: Path) -> CorpusError:
         ("a.jsonl", json.dumps(RECORD), "a.jsonl: line 1"),
     ],
 )
-def test_a_record_comes_out_of_every_json_layout(
-    tmp_path: Path, name: str, content: str, place: str, bom: bool
+def test_read_json_layouts(
+    tmp_path: Path, name: str, content: str, location: str, bom: bool
 ) -> None:
     path = write(tmp_path / name, content, bom=bom)
-    assert list(read(path)) == [RawRecord(COUPLET, "夜坐", "无名", place)]
+    assert list(read(path)) == [RawRecord(COUPLET, "夜坐", "无名", location)]
 
 
 @pytest.mark.parametrize("bom", [False, True])
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_a_text_has_a_poem_a_line_and_comments(tmp_path: Path, newline: str, bom: bool) -> None:
+def test_read_text_with_comments(tmp_path: Path, newline: str, bom: bool) -> None:
     lines = ["# 注", COUPLET, "", "  霜叶随溪下，寒鸦绕树啼。 "]
     path = write(tmp_path / "a.txt", newline.join(lines), bom=bom)
     assert list(read(path)) == [
@@ -62,16 +62,14 @@ def test_a_text_has_a_poem_a_line_and_comments(tmp_path: Path, newline: str, bom
     ]
 
 
-def test_a_file_without_a_known_suffix_is_read_as_text(tmp_path: Path) -> None:
+def test_read_unknown_suffix_as_text(tmp_path: Path) -> None:
     path = write(tmp_path / "poems", COUPLET + "\n")
     assert list(read(path)) == [RawRecord(COUPLET, "", "", "poems: line 1")]
 
 
 @pytest.mark.parametrize("key", ["paragraphs", "poem", "text"])
 @pytest.mark.parametrize("body", [COUPLET, [COUPLET], ["山风吹竹径，", "溪月照柴门。"]])
-def test_a_body_is_a_string_or_a_list_under_one_of_three_keys(
-    tmp_path: Path, key: str, body: object
-) -> None:
+def test_read_body_keys(tmp_path: Path, key: str, body: object) -> None:
     path = write(tmp_path / "a.json", [{key: body}])
     assert list(read(path)) == [RawRecord(COUPLET, "", "", "a.json: record 0")]
 
@@ -94,38 +92,36 @@ def test_a_body_is_a_string_or_a_list_under_one_of_three_keys(
     ],
 )
 @pytest.mark.parametrize("layout", ["json", "jsonl"])
-def test_a_record_of_the_wrong_shape_is_named_and_passed_over(
-    tmp_path: Path, layout: str, item: object, why: str
-) -> None:
+def test_read_malformed_record(tmp_path: Path, layout: str, item: object, why: str) -> None:
     items = [RECORD, item, RECORD]
     content = json.dumps(items) if layout == "json" else "\n".join(map(json.dumps, items))
     first, broken, last = read(write(tmp_path / f"a.{layout}", content))
     assert isinstance(first, RawRecord)
     assert isinstance(last, RawRecord)
     assert isinstance(broken, BrokenRecord)
-    assert broken.place == ("a.json: record 1" if layout == "json" else "a.jsonl: line 2")
+    assert broken.location == ("a.json: record 1" if layout == "json" else "a.jsonl: line 2")
     assert why in broken.why
     assert "\n" not in broken.why
 
 
 @pytest.mark.parametrize("line", ['{"text": ', "春眠", "[" * 100_000, "[" + "1" * 5000 + "]"])
-def test_a_broken_jsonl_line_is_named_and_passed_over(tmp_path: Path, line: str) -> None:
+def test_read_broken_jsonl_row(tmp_path: Path, line: str) -> None:
     good = json.dumps(RECORD)
     first, broken, last = read(write(tmp_path / "a.jsonl", f"{good}\n\n{line}\n{good}\n"))
     assert isinstance(first, RawRecord)
     assert isinstance(last, RawRecord)
     assert isinstance(broken, BrokenRecord)
-    assert broken.place == "a.jsonl: line 3"
+    assert broken.location == "a.jsonl: line 3"
 
 
-def test_only_a_line_feed_ends_a_jsonl_record(tmp_path: Path) -> None:
-    # JSON may hold these bare inside a string; str.splitlines would break the record there.
+def test_read_jsonl_splits_at_line_feed_only(tmp_path: Path) -> None:
+    # JSON strings may contain these unescaped; str.splitlines would split the record there.
     text = "山风\u2028吹竹径，\x85溪月\u2029照柴门。"
     path = write(tmp_path / "a.jsonl", {"text": text})
     assert list(read(path)) == [RawRecord(text, "", "", "a.jsonl: line 1")]
 
 
-def test_a_lone_surrogate_in_json_is_read(tmp_path: Path) -> None:
+def test_read_lone_surrogate(tmp_path: Path) -> None:
     path = write(tmp_path / "a.json", '[{"text": "山\\ud800水"}]')
     assert list(read(path)) == [RawRecord("山\ud800水", "", "", "a.json: record 0")]
 
@@ -142,58 +138,56 @@ def test_a_lone_surrogate_in_json_is_read(tmp_path: Path) -> None:
     ],
     ids=["empty", "bracket", "truncated", "trailing", "deep", "long number"],
 )
-def test_json_that_is_not_whole_is_an_error_that_names_the_file(
-    tmp_path: Path, content: str
-) -> None:
+def test_read_incomplete_json_fails(tmp_path: Path, content: str) -> None:
     error = refusal(write(tmp_path / "a.json", content))
     assert "JSON" in error.why
 
 
-def test_truncated_json_tells_the_line(tmp_path: Path) -> None:
+def test_read_truncated_json_names_line(tmp_path: Path) -> None:
     assert "line 3" in refusal(write(tmp_path / "a.json", '[\n{"text": "山"},\n{"te')).why
 
 
-@pytest.mark.parametrize(("content", "kind"), [("3", "int"), ('"山"', "str"), ("null", "NoneType")])
-def test_json_that_is_no_list_of_poems_is_an_error(tmp_path: Path, content: str, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "found"), [("3", "int"), ('"山"', "str"), ("null", "NoneType")]
+)
+def test_read_json_without_list_fails(tmp_path: Path, content: str, found: str) -> None:
     error = refusal(write(tmp_path / "a.json", content))
-    assert kind in error.why
+    assert found in error.why
     assert "paragraphs" in error.fix
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.txt"])
-def test_bytes_that_are_not_utf_8_are_an_error_that_names_the_byte(
-    tmp_path: Path, name: str
-) -> None:
+def test_read_non_utf8_names_byte(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes("春\n".encode() + "山风".encode("gb18030"))
     error = refusal(path)
-    # 山 is c9 bd in GB18030, which passes for UTF-8; 风 begins with b7, which does not.
+    # 山 is c9 bd in GB18030, which is valid UTF-8; 风 begins with b7, which is not.
     assert "UTF-8" in error.why
     assert "byte 6 is 0xb7" in error.why
     assert "iconv" in error.fix
 
 
-def test_a_missing_path_is_an_error_that_tells_how_to_fetch(tmp_path: Path) -> None:
+def test_read_missing_path_advises_fetch(tmp_path: Path) -> None:
     assert "poetgen corpus fetch" in refusal(tmp_path / "nowhere").fix
 
 
-def test_an_impossible_path_is_a_missing_path(tmp_path: Path) -> None:
+def test_read_impossible_path_is_missing(tmp_path: Path) -> None:
     refusal(tmp_path / ("a" * 300))
 
 
-def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
+def test_read_empty_folder_fails(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("nothing to read", encoding="utf-8")
     (tmp_path / "folder.json").mkdir()
     assert ".json, .jsonl, .txt" in refusal(tmp_path).why
 
 
-@pytest.mark.skipif(not Path(os.devnull).is_char_device(), reason="no such device here")
-def test_a_corpus_that_is_neither_file_nor_folder_is_an_error() -> None:
+@pytest.mark.skipif(not Path(os.devnull).is_char_device(), reason="no such device")
+def test_load_of_device_fails() -> None:
     with pytest.raises(CorpusError, match=os.devnull):
         load_corpus([Path(os.devnull)])
 
 
-def test_files_come_in_natural_order(tmp_path: Path) -> None:
+def test_corpus_files_natural_order(tmp_path: Path) -> None:
     names = ["b.json", "a.10000.json", "a.2000.json", "a.0.json", "a.json", "a.1000.json"]
     for name in names:
         write(tmp_path / name, [])
@@ -201,9 +195,7 @@ def test_files_come_in_natural_order(tmp_path: Path) -> None:
     assert [file.name for file in corpus_files(tmp_path)] == expected
 
 
-def test_file_names_with_equal_numbers_have_an_order_of_their_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_corpus_files_break_ties_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [write(tmp_path / name, []) for name in ("a.1.json", "a.01.json", "a.001.json")]
     monkeypatch.setattr(Path, "iterdir", lambda _: iter(files))
     forwards = corpus_files(tmp_path)
@@ -211,7 +203,7 @@ def test_file_names_with_equal_numbers_have_an_order_of_their_own(
     assert corpus_files(tmp_path) == forwards
 
 
-def test_digits_that_are_no_numbers_may_stand_in_file_names(tmp_path: Path) -> None:
+def test_corpus_files_with_other_digits(tmp_path: Path) -> None:
     for name in ("1²3.json", "1.json"):
         write(tmp_path / name, [])
     assert {file.name for file in corpus_files(tmp_path)} == {"1²3.json", "1.json"}
@@ -225,27 +217,27 @@ def test_digits_that_are_no_numbers_may_stand_in_file_names(tmp_path: Path) -> N
         (["c.txt", "d.md"], ["c.txt"]),
     ],
 )
-def test_a_folder_is_read_in_one_layout(tmp_path: Path, names: list[str], taken: list[str]) -> None:
+def test_corpus_files_of_one_layout(tmp_path: Path, names: list[str], taken: list[str]) -> None:
     for name in names:
         (tmp_path / name).touch()
     assert [file.name for file in corpus_files(tmp_path)] == taken
 
 
-def test_a_folder_yields_the_records_of_all_its_files_in_order(tmp_path: Path) -> None:
+def test_read_folder_in_order(tmp_path: Path) -> None:
     for number in (10, 9, 1):
         write(tmp_path / f"{number}.json", [{"text": f"{number}a"}, {"text": f"{number}b"}])
-    places = [record.place for record in read(tmp_path)]
-    assert places == [f"{n}.json: record {i}" for n in (1, 9, 10) for i in (0, 1)]
+    locations = [record.location for record in read(tmp_path)]
+    assert locations == [f"{n}.json: record {i}" for n in (1, 9, 10) for i in (0, 1)]
 
 
-def test_titles_before_a_colon_are_titles_where_most_lines_have_one(tmp_path: Path) -> None:
+def test_read_titles_before_colon(tmp_path: Path) -> None:
     lines = ["夜坐：山风吹竹径，溪月照柴门。", "秋晚:霜叶随溪下，寒鸦绕树啼。", COUPLET]
     records = read(write(tmp_path / "a.txt", "\n".join(lines)))
     found = [(r.title, r.text) for r in records if isinstance(r, RawRecord)]
     assert found == [("夜坐", COUPLET), ("秋晚", "霜叶随溪下，寒鸦绕树啼。"), ("", COUPLET)]
 
 
-def test_a_colon_here_and_there_is_a_mark_of_the_verse(tmp_path: Path) -> None:
+def test_read_rare_colon_as_mark(tmp_path: Path) -> None:
     lines = ["问君：山风吹竹径，溪月照柴门。", COUPLET]
     texts = [
         r.text
@@ -264,42 +256,40 @@ def test_a_colon_here_and_there_is_a_mark_of_the_verse(tmp_path: Path) -> None:
         ("a.txt", "山风吹竹径\u3000溪月照柴门"),
     ],
 )
-def test_lines_that_the_layout_alone_parts_are_given_marks(
-    tmp_path: Path, name: str, content: object
-) -> None:
+def test_read_adds_marks_to_unmarked_lines(tmp_path: Path, name: str, content: object) -> None:
     (record,) = read(write(tmp_path / name, content))
     assert isinstance(record, RawRecord)
     assert record.text == COUPLET
 
 
-def test_an_author_of_null_is_none(tmp_path: Path) -> None:
+def test_read_null_author(tmp_path: Path) -> None:
     path = write(tmp_path / "a.json", [RECORD | {"author": None}])
     assert list(read(path)) == [RawRecord(COUPLET, "夜坐", "", "a.json: record 0")]
 
 
-def test_json_lines_by_the_name_of_json_are_read(tmp_path: Path) -> None:
+def test_read_jsonl_with_json_suffix(tmp_path: Path) -> None:
     path = write(tmp_path / "a.json", f"{json.dumps(RECORD)}\n{json.dumps(RECORD)}\n")
-    assert [r.place for r in read(path)] == ["a.json: line 1", "a.json: line 2"]
+    assert [r.location for r in read(path)] == ["a.json: line 1", "a.json: line 2"]
 
 
-def test_hidden_files_of_a_folder_are_passed_over(tmp_path: Path) -> None:
+def test_corpus_files_skip_hidden(tmp_path: Path) -> None:
     path = write(tmp_path / "a.json", [RECORD])
     (tmp_path / "._a.json").write_bytes(b"\x00\x05\x16\x07")
     assert corpus_files(tmp_path) == [path]
 
 
-def test_missing_song_poems_are_fetched_by_their_own_command(tmp_path: Path) -> None:
+def test_read_missing_song_advises_its_fetch(tmp_path: Path) -> None:
     assert "`poetgen corpus fetch --collection song`" in refusal(tmp_path / "song").fix
     assert "`poetgen corpus fetch`" in refusal(tmp_path / "tang").fix
 
 
 @pytest.mark.parametrize("content", [COUPLET, json.dumps(RECORD)])
-def test_lines_that_come_from_no_file_are_poems_or_json(content: str) -> None:
+def test_read_lines_of_text_or_json(content: str) -> None:
     (record,) = read_lines(BOM + f"\n{content}\n".encode(), "standard input")
     assert isinstance(record, RawRecord)
-    assert (record.text, record.place) == (COUPLET, "standard input: line 2")
+    assert (record.text, record.location) == (COUPLET, "standard input: line 2")
 
 
-def test_lines_that_are_not_utf8_are_an_error_that_names_where_they_came_from() -> None:
+def test_read_lines_non_utf8_names_source() -> None:
     with pytest.raises(CorpusError, match=r"^standard input is not UTF-8"):
         list(read_lines(COUPLET.encode("gb18030"), "standard input"))

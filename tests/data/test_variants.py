@@ -1,4 +1,4 @@
-"""The variant folding table: its form, its agreement with OpenCC, and pairs picked by hand."""
+"""`poetgen.data.variants`: structure, agreement with OpenCC, and hand-picked pairs."""
 
 import unicodedata
 from collections import Counter
@@ -21,22 +21,22 @@ def t2s() -> opencc.OpenCC:
     return opencc.OpenCC("t2s")
 
 
-def test_every_group_has_a_variant() -> None:
+def test_groups_have_variants() -> None:
     assert all(len(group) > 1 for group in _GROUPS.split())
 
 
-def test_groups_are_in_code_point_order() -> None:
+def test_groups_are_sorted() -> None:
     standards = [group[0] for group in _GROUPS.split()]
     assert standards == sorted(set(standards))
 
 
-def test_no_variant_is_listed_twice() -> None:
+def test_variants_are_unique() -> None:
     counts = Counter(variant for group in _GROUPS.split() for variant in group[1:])
     assert [variant for variant, count in counts.items() if count > 1] == []
     assert len(counts) == len(VARIANTS)
 
 
-def test_keys_and_targets_are_single_ideographs() -> None:
+def test_variants_are_single_ideographs() -> None:
     for key, target in VARIANTS.items():
         assert len(target) == 1
         for character in (chr(key), target):
@@ -44,29 +44,29 @@ def test_keys_and_targets_are_single_ideographs() -> None:
             assert unicodedata.normalize("NFKC", character) == character
 
 
-def test_no_target_is_a_key() -> None:
+def test_targets_are_not_keys() -> None:
     assert [target for target in VARIANTS.values() if ord(target) in VARIANTS] == []
 
 
-def test_targets_are_what_opencc_leaves_alone(t2s: opencc.OpenCC) -> None:
+def test_targets_are_unchanged_by_opencc(t2s: opencc.OpenCC) -> None:
     assert [target for target in VARIANTS.values() if t2s.convert(target) != target] == []
 
 
-def test_keys_are_what_opencc_leaves_alone(t2s: opencc.OpenCC) -> None:
+def test_keys_are_unchanged_by_opencc(t2s: opencc.OpenCC) -> None:
     assert [chr(key) for key in VARIANTS if t2s.convert(chr(key)) != chr(key)] == []
 
 
 @pytest.mark.parametrize("pair", FOLDED.split())
-def test_folds(pair: str) -> None:
+def test_variants_fold(pair: str) -> None:
     assert pair[0].translate(VARIANTS) == pair[1]
 
 
 @pytest.mark.parametrize("character", KEPT)
-def test_keeps_distinct_characters(character: str) -> None:
+def test_variants_keep_distinct_characters(character: str) -> None:
     assert character.translate(VARIANTS) == character
 
 
-def test_folds_a_line_and_leaves_the_rest() -> None:
+def test_variants_fold_a_line() -> None:
     line = "窻前疎竹影，簷下鴈来迟。"
     folded = line.translate(VARIANTS)
     assert folded == "窗前疏竹影，檐下雁来迟。"

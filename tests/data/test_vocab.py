@@ -1,17 +1,18 @@
-"""`poetgen.data.vocab`: which characters have an id, and which id."""
+"""`poetgen.data.vocab`: the ids of characters, specials and conditions."""
 
 import pytest
 
 from poetgen.data.corpus import Corpus
-from poetgen.data.poem import MARKS, Poem, is_hanzi
+from poetgen.data.poem import Poem, is_hanzi
 from poetgen.data.vocab import BOS, EOS, PAD, UNK, Vocabulary
+from poetgen.prosody.marks import MARKS
 
 # 山 4, 水 3, 月 2, 云 2, 风 1.
 POEMS = [Poem("山山水月，山水云风。"), Poem("水山月云。")]
 FIXED = ("<pad>", "<bos>", "<eos>", "<unk>", "，", "。", "？", "！")
 
 
-def test_the_order_is_specials_marks_then_count_then_code_point() -> None:
+def test_build_order() -> None:
     assert ord("云") < ord("月") < ord("风")
     assert Vocabulary.build(POEMS, min_count=1).symbols == (*FIXED, *"山水云月风")
     assert [PAD, BOS, EOS, UNK] == [0, 1, 2, 3]
@@ -21,38 +22,38 @@ def test_the_order_is_specials_marks_then_count_then_code_point() -> None:
     ("min_count", "characters"),
     [(1, "山水云月风"), (2, "山水云月"), (3, "山水"), (4, "山"), (5, "")],
 )
-def test_min_count_is_the_fewest_occurrences(min_count: int, characters: str) -> None:
+def test_build_min_count(min_count: int, characters: str) -> None:
     vocab = Vocabulary.build(POEMS, min_count=min_count)
     assert vocab.symbols == (*FIXED, *characters)
     assert len(vocab) == 8 + len(characters)
     assert vocab.num_hanzi == len(characters)
 
 
-def test_the_order_of_the_poems_decides_nothing() -> None:
+def test_build_ignores_poem_order() -> None:
     assert Vocabulary.build(POEMS[::-1], min_count=1) == Vocabulary.build(POEMS, min_count=1)
 
 
 CONDITIONS = ["<form:五绝>", "<title>", "<author:云>"]
 
 
-def test_conditions_come_last_in_the_order_given() -> None:
+def test_build_appends_conditions() -> None:
     vocab = Vocabulary.build(POEMS, min_count=1, conditions=CONDITIONS)
     assert vocab.symbols == (*FIXED, *"山水云月风", *CONDITIONS)
     assert vocab.num_hanzi == 5
 
 
-def test_conditions_and_specials_are_no_text_and_the_end_alone_is_excepted() -> None:
+def test_not_text_is_all_but_eos_and_text() -> None:
     assert Vocabulary.build(POEMS, min_count=1).not_text == (PAD, BOS, UNK)
     vocab = Vocabulary.build(POEMS, min_count=1, conditions=CONDITIONS)
     assert vocab.not_text == (PAD, BOS, UNK, 13, 14, 15)
 
 
-def test_the_text_of_a_condition_is_not_taken_for_it() -> None:
+def test_encode_ignores_condition_text() -> None:
     vocab = Vocabulary.build(POEMS, min_count=1, conditions=CONDITIONS)
     assert vocab.encode("<title>") == [UNK] * 7
 
 
-def test_an_extended_vocabulary_keeps_every_old_id_and_adds_what_is_new_in_order() -> None:
+def test_extended_appends_new_symbols() -> None:
     old = Vocabulary.build(POEMS[:1], min_count=2, conditions=CONDITIONS[:2])
     new = Vocabulary.build([Poem("花山，花雪。")], min_count=1, conditions=CONDITIONS)
     assert old.symbols == (*FIXED, *"山水", *CONDITIONS[:2])
@@ -63,13 +64,13 @@ def test_an_extended_vocabulary_keeps_every_old_id_and_adds_what_is_new_in_order
     assert both.not_text == (PAD, BOS, UNK, 10, 11, 14)
 
 
-def test_a_vocabulary_that_lacks_nothing_is_extended_by_nothing() -> None:
+def test_extended_by_nothing() -> None:
     vocab = Vocabulary.build(POEMS, min_count=1, conditions=CONDITIONS)
     assert vocab.extended(Vocabulary.build(POEMS[1:], min_count=1)) == vocab
     assert vocab.extended(vocab) == vocab
 
 
-def test_marks_have_an_id_even_where_no_poem_holds_them() -> None:
+def test_build_contains_all_marks() -> None:
     assert Vocabulary.build([], min_count=1).symbols == FIXED
 
 
@@ -82,7 +83,7 @@ def test_encode_and_decode_by_hand() -> None:
     assert vocab.encode_poem("") == [BOS, EOS]
 
 
-def test_a_character_without_an_id_is_unknown_and_named_once_in_order() -> None:
+def test_encode_unknown_characters() -> None:
     vocab = Vocabulary.build(POEMS, min_count=2)
     assert vocab.encode("风山花") == [UNK, 8, UNK]
     assert vocab.unknown("花风山花。x") == ["花", "风", "x"]
@@ -90,12 +91,12 @@ def test_a_character_without_an_id_is_unknown_and_named_once_in_order() -> None:
     assert vocab.decode([UNK, 8]) == "<unk>山"
 
 
-def test_the_text_of_a_special_is_not_taken_for_it() -> None:
+def test_encode_ignores_special_text() -> None:
     vocab = Vocabulary.build(POEMS, min_count=1)
     assert vocab.encode("<eos>") == [UNK] * 5
 
 
-def test_every_training_poem_comes_back(starter: Corpus) -> None:
+def test_encode_round_trip(starter: Corpus) -> None:
     vocab = Vocabulary.build(starter.splits["train"], min_count=1)
     for poem in starter.splits["train"]:
         assert vocab.decode(vocab.encode_poem(poem.text)) == poem.text
@@ -104,11 +105,11 @@ def test_every_training_poem_comes_back(starter: Corpus) -> None:
     )
 
 
-def test_the_held_out_poems_give_the_vocabulary_nothing(starter: Corpus) -> None:
+def test_build_excludes_held_out(starter: Corpus) -> None:
     held_out = [*starter.splits["valid"], *starter.splits["test"]]
     trained = {c for poem in starter.splits["train"] for c in poem.text}
     vocab = Vocabulary.build(starter.splits["train"], min_count=1)
-    # The marks have their ids whether they occur or not.
+    # Marks have ids even if they do not occur.
     only_held_out = {c for poem in held_out for c in poem.text} - trained - set(MARKS)
     assert only_held_out
     assert only_held_out.isdisjoint(vocab.symbols)

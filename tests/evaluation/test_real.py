@@ -1,7 +1,7 @@
 """Samples of real poems."""
 
 from poetgen.data.poem import Poem
-from poetgen.evaluation.real import by_form, draw_real
+from poetgen.evaluation.comparison import draw_real, group_by_form
 from tests.evaluation.verses import verses
 
 QUATRAINS, LONG = verses("五绝", 12, 1), verses("七绝", 3, 1)
@@ -12,8 +12,8 @@ def texts(poems: list[Poem]) -> set[str]:
     return {poem.text for poem in poems}
 
 
-def test_poems_by_form() -> None:
-    assert by_form([OTHER, *QUATRAINS, *LONG]) == {
+def test_group_by_form_drops_other_forms() -> None:
+    assert group_by_form([OTHER, *QUATRAINS, *LONG]) == {
         "五绝": QUATRAINS,
         "七绝": LONG,
         "五律": [],
@@ -21,7 +21,7 @@ def test_poems_by_form() -> None:
     }
 
 
-def test_two_disjoint_samples_of_equal_size_and_a_rest() -> None:
+def test_draw_real_samples_are_disjoint_and_equal() -> None:
     real = draw_real([*QUATRAINS, *LONG, OTHER], [], count=5, seed=1)
     first, second, rest = real.first["五绝"], real.second["五绝"], texts(real.rest)
     assert (len(first), len(second)) == (5, 5)
@@ -30,7 +30,7 @@ def test_two_disjoint_samples_of_equal_size_and_a_rest() -> None:
     assert (len(real.first["七绝"]), real.second["七绝"]) == (3, [])
 
 
-def test_other_held_out_poems_fill_the_second_sample_and_never_the_first() -> None:
+def test_draw_real_uses_others_for_second_sample() -> None:
     mine, others = QUATRAINS[:6], QUATRAINS[6:]
     real = draw_real(mine, others, count=6, seed=1)
     assert texts(real.first["五绝"]) == texts(mine)
@@ -38,7 +38,7 @@ def test_other_held_out_poems_fill_the_second_sample_and_never_the_first() -> No
     assert real.rest == []
 
 
-def test_the_sample_hangs_on_the_seed_and_not_on_the_order() -> None:
+def test_draw_real_depends_on_seed_not_order() -> None:
     one = draw_real(QUATRAINS, [], count=4, seed=1)
     assert one == draw_real(QUATRAINS[::-1], [], count=4, seed=1)
     assert one != draw_real(QUATRAINS, [], count=4, seed=2)

@@ -1,4 +1,4 @@
-"""The cells written out: against `torch.nn`, and against examples worked by hand."""
+"""The cells compared with `torch.nn`, and with examples computed by hand."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from poetgen.model.cell import CellWeights, gru_step, lstm_step, rnn_step
 
-INPUT, HIDDEN, ROWS, PLACES = 3, 5, 2, 7
+INPUT, HIDDEN, ROWS, POSITIONS = 3, 5, 2, 7
 
 Unrolled = tuple[Tensor, tuple[Tensor, ...]]
 
@@ -16,15 +16,15 @@ Unrolled = tuple[Tensor, tuple[Tensor, ...]]
 def unroll_lstm(x: Tensor, state: tuple[Tensor, ...], weights: CellWeights) -> Unrolled:
     hidden, cell = state
     outputs = []
-    for place in range(x.shape[1]):
-        step = lstm_step(x[:, place], hidden, cell, weights)
+    for position in range(x.shape[1]):
+        step = lstm_step(x[:, position], hidden, cell, weights)
         hidden, cell = step.hidden, step.cell
         outputs.append(hidden)
     return torch.stack(outputs, 1), (hidden, cell)
 
 
 def unroll_gru(x: Tensor, state: tuple[Tensor, ...], weights: CellWeights) -> Unrolled:
-    return _unroll_plain(lambda *given: gru_step(*given).hidden, x, state, weights)
+    return _unroll_plain(lambda *arguments: gru_step(*arguments).hidden, x, state, weights)
 
 
 def unroll_rnn(x: Tensor, state: tuple[Tensor, ...], weights: CellWeights) -> Unrolled:
@@ -39,27 +39,27 @@ def _unroll_plain(
 ) -> Unrolled:
     (hidden,) = state
     outputs = []
-    for place in range(x.shape[1]):
-        hidden = step(x[:, place], hidden, weights)
+    for position in range(x.shape[1]):
+        hidden = step(x[:, position], hidden, weights)
         outputs.append(hidden)
     return torch.stack(outputs, 1), (hidden,)
 
 
 def fused(
-    kind: type[nn.RNNBase], layer: nn.Module, x: Tensor, state: tuple[Tensor, ...]
+    layer_class: type[nn.RNNBase], layer: nn.Module, x: Tensor, state: tuple[Tensor, ...]
 ) -> Unrolled:
-    lifted = tuple(part.unsqueeze(0) for part in state)
-    outputs, last = layer(x, lifted if kind is nn.LSTM else lifted[0])
-    return outputs, tuple(p.squeeze(0) for p in (last if kind is nn.LSTM else (last,)))
+    batched = tuple(part.unsqueeze(0) for part in state)
+    outputs, last = layer(x, batched if layer_class is nn.LSTM else batched[0])
+    return outputs, tuple(p.squeeze(0) for p in (last if layer_class is nn.LSTM else (last,)))
 
 
 @pytest.mark.parametrize(
-    ("kind", "unroll", "num_states"),
+    ("layer_class", "unroll", "num_states"),
     [(nn.LSTM, unroll_lstm, 2), (nn.GRU, unroll_gru, 1), (nn.RNN, unroll_rnn, 1)],
     ids=["lstm", "gru", "rnn"],
 )
-def test_cell_equals_torch_in_outputs_states_and_every_gradient(
-    kind: type[nn.LSTM] | type[nn.GRU] | type[nn.RNN],
+def test_cell_equals_torch_with_all_gradients(
+    layer_class: type[nn.LSTM] | type[nn.GRU] | type[nn.RNN],
     unroll: Callable[[Tensor, tuple[Tensor, ...], CellWeights], Unrolled],
     num_states: int,
 ) -> None:
@@ -68,14 +68,14 @@ def test_cell_equals_torch_in_outputs_states_and_every_gradient(
     def noise(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=random, dtype=torch.float64)
 
-    layer = kind(INPUT, HIDDEN, batch_first=True, dtype=torch.float64)
+    layer = layer_class(INPUT, HIDDEN, batch_first=True, dtype=torch.float64)
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.copy_(noise(*parameter.shape))
-    x = noise(ROWS, PLACES, INPUT).requires_grad_()
+    x = noise(ROWS, POSITIONS, INPUT).requires_grad_()
     state = tuple(noise(ROWS, HIDDEN).requires_grad_() for _ in range(num_states))
     leaves = [x, *state, *layer.parameters()]
-    output_weight, state_weights = noise(ROWS, PLACES, HIDDEN), noise(num_states, ROWS, HIDDEN)
+    output_weight, state_weights = noise(ROWS, POSITIONS, HIDDEN), noise(num_states, ROWS, HIDDEN)
 
     def gradients(result: Unrolled) -> tuple[Tensor, ...]:
         outputs, states = result
@@ -83,7 +83,7 @@ def test_cell_equals_torch_in_outputs_states_and_every_gradient(
         return torch.autograd.grad(loss, leaves)
 
     ours = unroll(x, state, CellWeights(*layer.all_weights[0]))
-    theirs = fused(kind, layer, x, state)
+    theirs = fused(layer_class, layer, x, state)
 
     torch.testing.assert_close(ours[0], theirs[0], rtol=0, atol=1e-12)
     assert len(ours[1]) == len(theirs[1]) == num_states
@@ -97,13 +97,13 @@ def test_cell_equals_torch_in_outputs_states_and_every_gradient(
 
 
 def scalar_weights(*gates: float) -> CellWeights:
-    """One unit, one input, the same weight on both, no bias."""
+    """One unit and one input with equal weights per gate, and no bias."""
     column = torch.tensor(gates, dtype=torch.float64).unsqueeze(1)
     zeros = torch.zeros(len(gates), dtype=torch.float64)
     return CellWeights(column, column, zeros, zeros)
 
 
-# f .7, i .6, candidate .5, o .9, stacked as torch.nn has them: i, f, g, o.
+# f .7, i .6, candidate .5, o .9, stacked in the order of torch.nn: i, f, g, o.
 LSTM_BY_HAND = scalar_weights(0.6, 0.7, 0.5, 0.9)
 
 
@@ -111,7 +111,7 @@ def one(value: float) -> Tensor:
     return torch.tensor([[value]], dtype=torch.float64)
 
 
-def test_lstm_step_of_the_worked_example() -> None:
+def test_lstm_step_worked_example() -> None:
     step = lstm_step(one(0.5), one(0.2), one(0.4), LSTM_BY_HAND)
     assert {name: round(gate.item(), 3) for name, gate in step._asdict().items()} == {
         "forget": 0.620,
@@ -123,7 +123,7 @@ def test_lstm_step_of_the_worked_example() -> None:
     }
 
 
-def test_lstm_three_steps_of_the_worked_example_from_a_zero_state() -> None:
+def test_lstm_step_three_steps_of_the_example() -> None:
     hidden, cell = one(0.0), one(0.0)
     rounded = []
     for x in (0.2, 0.4, 0.6):
@@ -145,7 +145,7 @@ def test_rnn_step_by_hand() -> None:
     assert round(rnn_step(one(0.5), one(0.2), scalar_weights(0.5)).item(), 3) == 0.336
 
 
-def test_an_open_forget_gate_keeps_the_cell_and_a_shut_one_clears_it() -> None:
+def test_lstm_forget_gate_open_keeps_shut_clears() -> None:
     zeros = torch.zeros(4, 1, dtype=torch.float64)
 
     def biased(forget: float) -> CellWeights:

@@ -1,13 +1,13 @@
-"""The choice of a device."""
+"""The selection of a device."""
 
 import pytest
 import torch
 
 from poetgen.errors import UsageError
-from poetgen.model.device import choose_device
+from poetgen.model.network import choose_device
 
 
-def here(monkeypatch: pytest.MonkeyPatch, *, cuda: bool, mps: bool) -> None:
+def set_available(monkeypatch: pytest.MonkeyPatch, *, cuda: bool, mps: bool) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
 
@@ -16,33 +16,31 @@ def here(monkeypatch: pytest.MonkeyPatch, *, cuda: bool, mps: bool) -> None:
     ("cuda", "mps", "expected"),
     [(True, True, "cuda"), (True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")],
 )
-def test_auto_takes_cuda_then_mps_then_cpu(
+def test_choose_device_auto_prefers_cuda_then_mps(
     monkeypatch: pytest.MonkeyPatch, cuda: bool, mps: bool, expected: str
 ) -> None:
-    here(monkeypatch, cuda=cuda, mps=mps)
+    set_available(monkeypatch, cuda=cuda, mps=mps)
     assert choose_device("auto") == torch.device(expected)
 
 
 @pytest.mark.parametrize("name", ["cuda", "mps", "cpu"])
-def test_device_asked_for_by_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    here(monkeypatch, cuda=True, mps=True)
+def test_choose_device_by_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    set_available(monkeypatch, cuda=True, mps=True)
     assert choose_device(name) == torch.device(name)
 
 
 @pytest.mark.parametrize("name", ["cuda", "mps"])
-def test_absent_device_is_an_error_that_says_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    here(monkeypatch, cuda=False, mps=False)
+def test_choose_device_unavailable_error(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    set_available(monkeypatch, cuda=False, mps=False)
     with pytest.raises(UsageError) as caught:
         choose_device(name)
-    assert name in caught.value.why
+    assert f"{name.upper()} is not available" in caught.value.why
     assert "--device auto" in caught.value.fix
     assert caught.value.exit_code == 2
 
 
 @pytest.mark.parametrize("name", ["gpu", "", "CPU", "cuda:x"])
-def test_unknown_device_is_an_error_that_lists_the_known_ones(name: str) -> None:
+def test_choose_device_unknown_lists_names(name: str) -> None:
     with pytest.raises(UsageError) as caught:
         choose_device(name)
     assert repr(name) in caught.value.why

@@ -1,4 +1,4 @@
-"""`poetgen.prosody.forms`: the four forms and what is none of them."""
+"""`poetgen.prosody.forms`: the four forms and other shapes."""
 
 import pytest
 
@@ -9,13 +9,13 @@ from poetgen.prosody.forms import FORMS, OTHER, form_of
     ("name", "num_lines", "line_length"),
     [("五绝", 4, 5), ("七绝", 4, 7), ("五律", 8, 5), ("七律", 8, 7)],
 )
-def test_a_form_is_a_number_of_equal_lines(name: str, num_lines: int, line_length: int) -> None:
+def test_form_of_each_form(name: str, num_lines: int, line_length: int) -> None:
     form = FORMS[name]
     assert (form.name, form.num_lines, form.line_length) == (name, num_lines, line_length)
     assert form_of(["山" * line_length] * num_lines) == name
 
 
-def test_there_are_four_forms() -> None:
+def test_forms_are_four() -> None:
     assert list(FORMS) == ["五绝", "七绝", "五律", "七律"]
     assert OTHER not in FORMS
 
@@ -36,5 +36,5 @@ def test_there_are_four_forms() -> None:
         [5, 5, 5, 5, 5, 5, 5, 0],
     ],
 )
-def test_any_other_shape_has_no_form(lengths: list[int]) -> None:
+def test_form_of_other_shapes(lengths: list[int]) -> None:
     assert form_of(["山" * length for length in lengths]) == OTHER

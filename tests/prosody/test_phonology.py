@@ -1,4 +1,4 @@
-"""Tones and rhyme groups, against what any rhyme dictionary says."""
+"""`poetgen.prosody.phonology`: tones and rhyme groups, as in any rhyme dictionary."""
 
 from collections import Counter
 from pathlib import Path
@@ -23,43 +23,43 @@ from poetgen.prosody.phonology import Reading, readings, rhyme_groups, rhymes, t
         ("严", "平", "盐"),
     ],
 )
-def test_a_character_of_one_reading(character: str, tone: str, group: str) -> None:
+def test_readings_single(character: str, tone: str, group: str) -> None:
     assert readings(character) == {Reading(tone, group)}
 
 
-def test_several_readings_stay_several() -> None:
+def test_readings_several() -> None:
     assert readings("看") == {Reading("平", "寒"), Reading("去", "翰")}
     assert tones("看") == {"平", "去"}
     assert rhymes("看") == {"寒", "翰"}
 
 
-def test_a_simplified_character_has_the_readings_of_all_that_it_stands_for() -> None:
-    # 里 the village, 裏 and 裡 the inside; 发 of 發 and 髮.
+def test_readings_of_simplified_character() -> None:
+    # 发 replaces 發 and 髮; 干 replaces 干, 乾 and 幹.
     assert readings("发") >= readings("發")
     assert readings("干") >= readings("乾") | readings("幹") | readings("干")
 
 
 @pytest.mark.parametrize("character", ["A", "，", "𠮷", "☃"])
-def test_an_unknown_character_has_none(character: str) -> None:
+def test_readings_of_unknown_character(character: str) -> None:
     assert readings(character) == frozenset()
     assert tones(character) == frozenset()
     assert rhymes(character) == frozenset()
 
 
-def test_there_are_106_groups() -> None:
+def test_rhyme_groups_are_106() -> None:
     assert [len(rhyme_groups(tone)) for tone in "平上去入"] == [30, 29, 30, 17]
     assert len(set(rhyme_groups())) == 106
     assert rhyme_groups("平")[:3] == ("东", "冬", "江")
 
 
-def test_every_head_of_the_rhyme_book_has_a_reading() -> None:
+def test_readings_of_every_rhyme_book_head() -> None:
     heads = list(資料.m字頭檢索)
     assert len(heads) > 19_000
     assert all(readings(head) for head in heads)
 
 
 @pytest.mark.corpus
-def test_nearly_every_character_of_the_corpus_has_a_reading(real_corpus: Path) -> None:
+def test_readings_cover_corpus(real_corpus: Path) -> None:
     poems = load_corpus([real_corpus]).poems
     counts = Counter(c for poem in poems for c in poem.characters)
     known = sum(n for c, n in counts.items() if readings(c))

@@ -1,4 +1,4 @@
-"""Filters against distributions worked out by hand."""
+"""Filters against distributions computed by hand."""
 
 import math
 
@@ -15,7 +15,10 @@ from poetgen.sampling.filters import (
     keep_top_p,
     log_mass,
     probabilities,
+    renormalize,
+    sample_rows,
 )
+from poetgen.sampling.options import Options
 
 BELOW_ONE = math.nextafter(1, 0)
 
@@ -36,37 +39,37 @@ def is_close(found: Tensor, *expected: list[float]) -> bool:
 LOGITS = [0.0, math.log(2), math.log(4)]
 
 
-def test_temperature_1_is_the_softmax() -> None:
+def test_probabilities_at_temperature_1_are_the_softmax() -> None:
     assert is_close(probabilities(rows(LOGITS), column(1)), [1 / 7, 2 / 7, 4 / 7])
 
 
-def test_temperature_2_takes_the_square_roots_of_the_odds() -> None:
+def test_probabilities_at_temperature_2_take_roots() -> None:
     whole = 1 + math.sqrt(2) + 2
     assert is_close(
         probabilities(rows(LOGITS), column(2)), [1 / whole, math.sqrt(2) / whole, 2 / whole]
     )
 
 
-def test_temperature_one_half_squares_the_odds() -> None:
+def test_probabilities_at_temperature_one_half_square() -> None:
     assert is_close(probabilities(rows(LOGITS), column(0.5)), [1 / 21, 4 / 21, 16 / 21])
 
 
-def test_temperature_0_puts_all_on_the_likeliest() -> None:
+def test_probabilities_at_temperature_0_are_greedy() -> None:
     assert is_close(probabilities(rows([1.0, 3.0, 2.0]), column(0)), [0, 1, 0])
 
 
-def test_temperature_0_with_a_tie_takes_one_of_the_likeliest() -> None:
+def test_probabilities_at_temperature_0_break_ties() -> None:
     (probs,) = probabilities(rows([3.0, 1.0, 3.0]), column(0)).tolist()
     assert sorted(probs) == [0, 0, 1]
     assert probs[1] == 0
 
 
-def test_each_row_has_a_temperature_of_its_own() -> None:
+def test_probabilities_with_a_temperature_per_row() -> None:
     found = probabilities(rows(LOGITS, LOGITS, LOGITS), column(0, 1, 0.5))
     assert is_close(found, [0, 0, 1], [1 / 7, 2 / 7, 4 / 7], [1 / 21, 4 / 21, 16 / 21])
 
 
-def test_a_forbidden_id_has_no_mass_at_any_temperature() -> None:
+def test_probabilities_of_a_masked_id_are_0() -> None:
     logits = [-math.inf, 0.0, 0.0]
     assert is_close(
         probabilities(rows(logits, logits), column(1, 100)), [0, 0.5, 0.5], [0, 0.5, 0.5]
@@ -74,12 +77,12 @@ def test_a_forbidden_id_has_no_mass_at_any_temperature() -> None:
 
 
 @pytest.mark.parametrize("temperature", [1e-3, 1e-300, 1e-308, 1e-320, 5e-324])
-def test_a_temperature_next_to_0_is_nearly_greedy(temperature: float) -> None:
+def test_probabilities_at_a_temperature_next_to_0(temperature: float) -> None:
     found = probabilities(rows([-math.inf, 1.0, 40.0]), column(temperature))
     assert is_close(found, [0, 0, 1])
 
 
-def test_probabilities_are_float64_whatever_the_logits_are() -> None:
+def test_probabilities_are_float64() -> None:
     assert probabilities(torch.zeros(1, 3), column(1)).dtype == torch.float64
 
 
@@ -94,18 +97,18 @@ def test_probabilities_are_float64_whatever_the_logits_are() -> None:
         (1000, [0.1, 0.4, 0.2, 0.3]),
     ],
 )
-def test_top_k_keeps_the_k_likeliest(k: int, expected: list[float]) -> None:
+def test_keep_top_k_keeps_the_k_likeliest(k: int, expected: list[float]) -> None:
     assert is_close(keep_top_k(rows([0.1, 0.4, 0.2, 0.3]), torch.tensor([k])), expected)
 
 
-def test_top_k_keeps_ties_with_the_last_one() -> None:
+def test_keep_top_k_keeps_ties_with_the_last() -> None:
     assert is_close(keep_top_k(rows([0.2, 0.4, 0.2, 0.2]), torch.tensor([2])), [0.2, 0.4, 0.2, 0.2])
     assert is_close(
         keep_top_k(rows([0.3, 0.1, 0.3, 0.3]), torch.tensor([1])), [1 / 3, 0, 1 / 3, 1 / 3]
     )
 
 
-def test_top_k_of_each_row_is_its_own() -> None:
+def test_keep_top_k_with_a_k_per_row() -> None:
     probs = [0.1, 0.4, 0.2, 0.3]
     found = keep_top_k(rows(probs, probs, probs), torch.tensor([2, 0, 1]))
     assert is_close(found, [0, 4 / 7, 0, 3 / 7], probs, [0, 1, 0, 0])
@@ -123,17 +126,17 @@ def test_top_k_of_each_row_is_its_own() -> None:
         (1, [0.15, 0.5, 0.25, 0.1]),
     ],
 )
-def test_top_p_keeps_the_fewest_that_reach_p(p: float, expected: list[float]) -> None:
+def test_keep_top_p_keeps_the_fewest_that_reach_p(p: float, expected: list[float]) -> None:
     assert is_close(keep_top_p(rows([0.15, 0.5, 0.25, 0.1]), column(p)), expected)
 
 
-def test_top_p_of_each_row_is_its_own() -> None:
+def test_keep_top_p_with_a_p_per_row() -> None:
     probs = [0.125, 0.5, 0.25, 0.125]
     found = keep_top_p(rows(probs, probs, probs), column(0.6, 1, 0.5))
     assert is_close(found, [0, 2 / 3, 1 / 3, 0], probs, [0, 1, 0, 0])
 
 
-def test_top_p_1_beside_a_filtered_row_loses_no_tail_to_rounding() -> None:
+def test_keep_top_p_of_1_keeps_the_whole_tail() -> None:
     probs = [1 - 1e-17, 1e-17, 1e-18]
     found = keep_top_p(rows(probs, probs), column(1, 0.5))
     assert (found[0] > 0).all()
@@ -145,7 +148,7 @@ weights = st.lists(st.integers(0, 20), min_size=1, max_size=8).filter(any)
 
 @given(weights=weights, p=st.floats(0.01, 0.99))
 @settings(max_examples=60, deadline=None)
-def test_top_p_keeps_enough_and_no_more(weights: list[int], p: float) -> None:
+def test_keep_top_p_keeps_enough_and_no_more(weights: list[int], p: float) -> None:
     probs = rows([w / sum(weights) for w in weights])
     kept = probs[0][keep_top_p(probs, column(p))[0] > 0]
     assert kept.sum() >= p - 1e-9
@@ -163,11 +166,11 @@ def test_top_p_keeps_enough_and_no_more(weights: list[int], p: float) -> None:
         (1, [0, 1, 0, 0]),
     ],
 )
-def test_min_p_is_a_share_of_the_likeliest(share: float, expected: list[float]) -> None:
+def test_keep_min_p_is_a_share_of_the_likeliest(share: float, expected: list[float]) -> None:
     assert is_close(keep_min_p(rows([0.25, 0.5, 0.2, 0.05]), column(share)), expected)
 
 
-def test_min_p_of_each_row_is_its_own() -> None:
+def test_keep_min_p_with_a_share_per_row() -> None:
     probs = [0.25, 0.5, 0.2, 0.05]
     found = keep_min_p(rows(probs, probs), column(0.5, 0))
     assert is_close(found, [1 / 3, 2 / 3, 0, 0], probs)
@@ -184,23 +187,23 @@ def test_min_p_of_each_row_is_its_own() -> None:
         (BELOW_ONE, 2),
     ],
 )
-def test_draw_passes_to_the_next_id_exactly_at_the_boundary(uniform: float, expected: int) -> None:
+def test_draw_at_the_boundary_of_two_ids(uniform: float, expected: int) -> None:
     assert draw(rows([0.25, 0.25, 0.5]), column(uniform)).tolist() == [expected]
 
 
 @pytest.mark.parametrize(
     ("uniform", "expected"), [(0, 1), (0.4999, 1), (0.5, 3), (0.75, 3), (BELOW_ONE, 3)]
 )
-def test_draw_never_takes_an_id_without_mass(uniform: float, expected: int) -> None:
+def test_draw_skips_ids_without_mass(uniform: float, expected: int) -> None:
     assert draw(rows([0, 0.5, 0, 0.5, 0, 0]), column(uniform)).tolist() == [expected]
 
 
-def test_draw_of_each_row_uses_its_own_number() -> None:
+def test_draw_with_a_number_per_row() -> None:
     probs = [0.5, 0.5]
     assert draw(rows(probs, probs, probs), column(0.9, 0.1, 0.5)).tolist() == [1, 0, 1]
 
 
-def test_draw_of_a_mass_that_rounding_left_short_of_1() -> None:
+def test_draw_from_a_total_below_1() -> None:
     tenths = [0.1] * 10 + [0.0]
     assert math.fsum(tenths) != sum(tenths)
     assert draw(rows(tenths), column(BELOW_ONE)).tolist() == [9]
@@ -208,20 +211,46 @@ def test_draw_of_a_mass_that_rounding_left_short_of_1() -> None:
 
 @given(weights=weights, uniform=st.floats(0, 1, exclude_max=True))
 @settings(max_examples=60, deadline=None)
-def test_draw_finds_where_the_cumulative_mass_passes_the_number(
-    weights: list[int], uniform: float
-) -> None:
+def test_draw_inverts_the_cumulative_mass(weights: list[int], uniform: float) -> None:
     (chosen,) = draw(rows([w / sum(weights) for w in weights]), column(uniform)).tolist()
     assert weights[chosen] > 0
     assert sum(weights[:chosen]) <= uniform * sum(weights) + 1e-9
     assert uniform * sum(weights) <= sum(weights[: chosen + 1]) + 1e-9
 
 
-def test_the_log_of_the_mass() -> None:
+def test_log_mass_by_hand() -> None:
     logits = rows(LOGITS, [0.0, -math.inf, math.log(9)], [-math.inf] * 3)
     found = log_mass(logits, column(1, 2, 1)).tolist()
     assert found == pytest.approx([math.log(7), math.log(4), -math.inf])
 
 
-def test_a_mass_next_to_nothing_is_not_nothing() -> None:
+def test_log_mass_does_not_underflow() -> None:
     assert log_mass(rows([-5000.0, -math.inf]), column(0.01)).tolist() == [-500000]
+
+
+def test_renormalize_scales_each_row_to_1() -> None:
+    assert is_close(renormalize(rows([1, 3, 0], [2, 2, 4])), [0.25, 0.75, 0], [0.25, 0.25, 0.5])
+
+
+def test_sample_rows_by_the_options_of_each_row() -> None:
+    logits = rows(*[LOGITS] * 5)  # 1, 2 and 4 of 7
+    options = [
+        Options(temperature=1),
+        Options(temperature=0),
+        Options(temperature=1, top_k=2),
+        Options(temperature=1, top_p=0.5),
+        Options(temperature=1, min_p=0.4),
+    ]
+    assert sample_rows(logits, options, [0.1] * 5) == [0, 2, 1, 2, 1]
+    assert sample_rows(logits, options, [0.3] * 5) == [1, 2, 1, 2, 1]
+    assert sample_rows(logits, options, [0.9] * 5) == [2, 2, 2, 2, 2]
+
+
+def test_sample_rows_applies_top_k_before_top_p() -> None:
+    # 2 and 4 of 6 are left, so 4 has two thirds; of 7 it had less than 0.6.
+    (token,) = sample_rows(rows(LOGITS), [Options(temperature=1, top_k=2, top_p=0.6)], [0.0])
+    assert token == 2
+
+
+def test_sample_rows_without_rows() -> None:
+    assert sample_rows(torch.empty(0, 3), [], []) == []

@@ -1,89 +1,102 @@
-"""Option values in anyone's spelling: what they mean, and what is refused."""
+"""Options: their declaration, their canonical spelling, and which values are refused."""
 
 import math
 from dataclasses import fields
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 
-from poetgen.data.conditions import Conditions
-from poetgen.data.vocab import Vocabulary
+from poetgen.data.conditions import NO_CONDITIONS, Conditions
 from poetgen.errors import UsageError
+from poetgen.prosody.forms import FORMS
+from poetgen.prosody.grammar import FormGrammar, FreeGrammar
 from poetgen.prosody.phonology import rhyme_groups
-from poetgen.sampling.options import DEFAULT_PARTICLES, Options, OptionValues
-from poetgen.sampling.prompt import NO_PROMPT, prepare_prompt
-from poetgen.sampling.request import NO_CONSTRAINTS, Constraints, Request, Settings
-
-PLAIN = ("<pad>", "<bos>", "<eos>", "<unk>", *"，。？！", *"床前明月光云")
-VOCAB = Vocabulary(PLAIN)
-LISTENING = Vocabulary(
-    (
-        *PLAIN,
-        *"静夜思",
-        *(f"<form:{f}>" for f in ("五绝", "七绝", "五律", "七律")),
-        "<title>",
-        "<author:李白>",
-    )
+from poetgen.sampling.options import (
+    CHOICE,
+    CONDITION,
+    DEFAULT_PARTICLES,
+    MANY,
+    MAX_PARALLEL,
+    VERSE,
+    Options,
+    declared_options,
+    option_help,
 )
+from tests.prosody.verses import ALPHABET
+
+# --- The declaration -------------------------------------------------------------------------------
 
 
-def refused(**values: Any) -> UsageError:
-    with pytest.raises(UsageError) as caught:
-        Options().updated(values)
-    assert "\n" not in caught.value.why + caught.value.fix
-    return caught.value
+def test_declared_options_are_the_fields() -> None:
+    assert list(declared_options()) == [field.name for field in fields(Options)]
 
 
-def test_nothing_asked_is_the_default_request() -> None:
-    assert Options().request(VOCAB, seed=3) == Request(3)
-    assert (Options().settings, Options().constraints) == (Settings(), NO_CONSTRAINTS)
+def test_declared_options_have_a_help_text_and_a_group() -> None:
+    texts = option_help()
+    assert list(texts) == list(declared_options())
+    for name, option in declared_options().items():
+        assert texts[name].endswith("."), name
+        assert len(texts[name]) > 10, name
+        assert option.group in (CHOICE, VERSE, CONDITION, MANY), name
 
 
-def test_every_option_reaches_the_request() -> None:
+def test_declared_options_have_distinct_short_flags() -> None:
+    shorts = [option.short for option in declared_options().values() if option.short]
+    assert sorted(shorts) == ["-f", "-n", "-s", "-t"]
+
+
+def test_declared_options_per_call() -> None:
+    per_call = {name for name, option in declared_options().items() if option.per_call}
+    assert per_call == {"num", "batch_size"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "inside", "outside"),
+    [
+        ("temperature", "from 0 to 100", [0, 0.5, 100], [-1e-9, 100.5, math.nan]),
+        ("top_p", "above 0 to 1", [1e-9, 1], [0, 1.1, math.nan]),
+        ("num", "1 or more", [1, 10**400], [0]),
+    ],
+)
+def test_option_range(name: str, text: str, inside: list[float], outside: list[float]) -> None:
+    assert declared_options()[name].range == text
+    for value in inside:
+        assert getattr(Options().updated({name: value}), name) == value
+    for value in outside:
+        with pytest.raises(UsageError) as caught:
+            Options().updated({name: value})
+        assert caught.value.fix == f"Expected a number {text}."
+
+
+# --- Values ----------------------------------------------------------------------------------------
+
+
+def test_options_default_to_no_constraints() -> None:
+    options = Options()
+    assert (options.temperature, options.top_k, options.top_p, options.min_p) == (0.8, 0, 1, 0)
+    assert (options.prompt, options.seed, options.num, options.batch_size) == (None, None, 1, 64)
+    assert not options.is_constrained
+    assert options.conditions == NO_CONDITIONS
+
+
+def test_options_are_canonical() -> None:
     options = Options(
-        prompt="牀前",
-        temperature=0.5,
-        top_k=9,
-        top_p=0.8,
-        min_p=0.1,
-        seed=7,
         form="qijue",
-        rhyme=True,
         rhyme_group="東",
-        tones=True,
         acrostic="雲 月 明 光",
-        acrostic_at="end",
         title="靜夜思",
+        author="李 白",
+    )
+    assert options == Options(
+        form="七绝",
+        rhyme_group="东",
+        acrostic="云月明光",
+        title="静夜思",
         author="李白",
-        particles=8,
-        best_of=3,
-        allow_copies=True,
     )
-    assert options.request(LISTENING, seed=1, index=5) == Request(
-        seed=7,
-        index=5,
-        prompt=prepare_prompt("床前", VOCAB),
-        conditions=Conditions("七绝", "李白", "静夜思"),
-        settings=Settings(0.5, 9, 0.8, 0.1, particles=8, best_of=3, allow_copies=True),
-        constraints=Constraints("七绝", True, "东", True, "云月明光", "end"),
-    )
-
-
-def test_the_keys_for_keywords_are_those_of_the_options() -> None:
-    assert {"prompt", *OptionValues.__annotations__} == {field.name for field in fields(Options)}
-
-
-def test_an_update_changes_only_what_it_names() -> None:
-    base = Options(top_p=0.5, form="五绝", rhyme=True)
-    assert base.updated({"form": "七绝", "seed": 9}) == Options(
-        top_p=0.5, form="七绝", rhyme=True, seed=9
-    )
-    assert base.updated({}) == base
-
-
-def test_an_update_may_contradict_what_was_there() -> None:
-    with pytest.raises(UsageError, match="soft and tones contradict"):
-        Options(form="五绝", tones=True).updated({"soft": True})
+    assert hash(options) == hash(options.updated({}))
 
 
 @pytest.mark.parametrize(
@@ -97,22 +110,60 @@ def test_an_update_may_contradict_what_was_there() -> None:
         ("qilv", "七律"),
     ],
 )
-def test_a_form_goes_by_name_alias_and_in_either_script(name: str, form: str) -> None:
+def test_form_by_name_alias_and_script(name: str, form: str) -> None:
     options = Options(form=name)
-    assert options.constraints == Constraints(form)
+    assert options.form == form
+    assert options.imposed_form == FORMS[form]
     assert options.conditions == Conditions(form)
 
 
-def test_a_soft_form_is_told_and_not_imposed() -> None:
-    options = Options(form="五绝", soft=True, rhyme=True)
-    assert options.constraints == Constraints(rhyme=True)
+def test_soft_form_is_a_condition_only() -> None:
+    options = Options(form="五绝", soft=True)
+    assert options.imposed_form is None
+    assert not options.is_constrained
     assert options.conditions == Conditions("五绝")
+    assert Options(form="五绝", soft=True, rhyme=True).is_constrained
 
 
-def test_every_rhyme_group_is_found_by_its_name() -> None:
+def test_rhyme_group_by_name_is_a_constraint() -> None:
     assert len(rhyme_groups()) == 106
     for group in rhyme_groups():
-        assert Options(rhyme_group=group).constraints == Constraints(rhyme=True, rhyme_group=group)
+        options = Options(rhyme_group=group)
+        assert (options.is_constrained, options.rhyme_group) == (True, group)
+    without = Options(rhyme_group="东").updated({"rhyme_group": ""})
+    assert not without.is_constrained
+
+
+def test_is_constrained() -> None:
+    for options in (Options(form="五绝"), Options(rhyme=True), Options(acrostic="云")):
+        assert options.is_constrained
+    assert not Options(acrostic_at="end").is_constrained
+    assert not Options(title="静夜思", author="李白", prompt="床前").is_constrained
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"temperature": 0},
+        {"temperature": 100},
+        {"temperature": Fraction(1, 3)},
+        {"temperature": np.float32(0.5)},
+        {"top_k": 10**400},
+        {"top_k": np.int64(3)},
+        {"top_p": 1e-9},
+        {"top_p": 1},
+        {"min_p": 0},
+        {"min_p": 1},
+        {"particles": None},
+        {"particles": 1000},
+        {"seed": -1},
+        {"seed": 10**30},
+    ],
+    ids=str,
+)
+def test_options_accept_values_in_range(values: dict[str, Any]) -> None:
+    options = Options(**values)
+    assert {name: getattr(options, name) for name in values} == values
 
 
 @pytest.mark.parametrize(
@@ -121,10 +172,10 @@ def test_every_rhyme_group_is_found_by_its_name() -> None:
         ({"form": "绝句"}, "there is no form 绝句", "五绝 (wujue)"),
         ({"soft": True}, "soft needs a form", "七律 (qilv)"),
         ({"tones": True}, "tones needs a form", "五绝 (wujue)"),
-        ({"tones": True, "soft": True, "form": "五绝"}, "soft and tones contradict", "Leave one"),
-        ({"rhyme_group": "中"}, "中 is no rhyme group", "Did you mean 东 or 送?"),
-        ({"rhyme_group": "一东"}, "一东 is no rhyme group", "Did you mean 东?"),
-        ({"rhyme_group": "ong"}, "ong is no rhyme group", "东 冬 江"),
+        ({"tones": True, "soft": True, "form": "五绝"}, "soft and tones contradict", "Drop one"),
+        ({"rhyme_group": "中"}, "中 is not a rhyme group", "Did you mean 东 or 送?"),
+        ({"rhyme_group": "一东"}, "一东 is not a rhyme group", "Did you mean 东?"),
+        ({"rhyme_group": "ong"}, "ong is not a rhyme group", "东 冬 江"),
         ({"rhyme_group": "送", "form": "五绝"}, "送 is not a level rhyme group", "东 冬 江"),
         (
             {"acrostic": "春夏秋", "form": "五绝"},
@@ -136,95 +187,107 @@ def test_every_rhyme_group_is_found_by_its_name() -> None:
             "the acrostic 春夏秋冬 has 4 characters, but 五律 has 8 lines",
             "Give 8 characters",
         ),
-        ({"acrostic": "春，夏"}, "the acrostic 春，夏 is not all of Han characters", "春夏秋冬"),
-        ({"acrostic": "abcd"}, "the acrostic abcd is not all of Han", "春夏秋冬"),
-        ({"acrostic": " "}, "the acrostic   is not all of Han", "春夏秋冬"),
+        (
+            {"acrostic": "春，夏"},
+            "the acrostic 春，夏 has characters that are not Chinese",
+            "春夏秋冬",
+        ),
+        ({"acrostic": "abcd"}, "the acrostic abcd has characters that", "春夏秋冬"),
+        ({"acrostic": " "}, "the acrostic   has characters that", "春夏秋冬"),
         ({"acrostic_at": "middle"}, "acrostic_at is 'middle'", "start or end"),
         ({"particles": 0}, "particles is 0", "from 1 to 1000"),
-        ({"particles": 10**9}, "particles is 1000000000", "from 1 to 1000"),
-        ({"best_of": 0}, "best-of is 0", "from 1 to 1000"),
-        ({"best_of": -1, "temperature": 0}, "best-of is -1", "from 1 to 1000"),
+        ({"particles": MAX_PARALLEL + 1}, "particles is 1001", "from 1 to 1000"),
+        ({"best_of": 0}, "best_of is 0", "from 1 to 1000"),
+        ({"best_of": -1, "temperature": 0}, "best_of is -1", "from 1 to 1000"),
+        ({"num": 0}, "num is 0", "1 or more"),
+        ({"batch_size": 0}, "batch_size is 0", "1 or more"),
         ({"temperature": -1}, "temperature is -1", "from 0 to 100"),
+        ({"temperature": 100.5}, "temperature is 100.5", "from 0 to 100"),
         ({"temperature": math.nan}, "temperature is nan", "from 0 to 100"),
+        ({"temperature": math.inf}, "temperature is inf", "from 0 to 100"),
+        ({"temperature": Fraction(201, 2)}, "temperature is 201/2", "from 0 to 100"),
+        ({"temperature": np.float32(-1)}, "temperature is -1", "from 0 to 100"),
         ({"temperature": "warm"}, "temperature is 'warm', not a number", "Give a number"),
         ({"temperature": True}, "temperature is True, not a number", "Give a number"),
         ({"temperature": None}, "temperature is None, not a number", "Give a number"),
+        ({"top_k": -1}, "top_k is -1", "0 or more"),
+        ({"top_k": np.int64(-1)}, "top_k is -1", "0 or more"),
         ({"top_k": 2.5}, "top_k is 2.5, not a whole number", "Give a whole number"),
+        ({"top_p": 0}, "top_p is 0", "above 0 to 1"),
+        ({"top_p": -0.5}, "top_p is -0.5", "above 0 to 1"),
+        ({"top_p": 1.1}, "top_p is 1.1", "above 0 to 1"),
+        ({"top_p": math.nan}, "top_p is nan", "above 0 to 1"),
+        ({"min_p": -0.1}, "min_p is -0.1", "from 0 to 1"),
+        ({"min_p": 1.1}, "min_p is 1.1", "from 0 to 1"),
+        ({"min_p": math.nan}, "min_p is nan", "from 0 to 1"),
         ({"seed": "x"}, "seed is 'x', not a whole number", "Give a whole number"),
         ({"rhyme": 1}, "rhyme is 1, not true or false", "Give true or false"),
         ({"form": None}, "form is None, not a string", "Give a string"),
         ({"prompt": 5}, "prompt is 5, not a string", "Give a string"),
         ({"promt": "床"}, "unknown key 'promt'", "Did you mean prompt?"),
         ({"rhyme-group": "东"}, "unknown key 'rhyme-group'", "mean rhyme_group?"),
-        ({"x": "东"}, "unknown key 'x'", "Take one of prompt, temperature, "),
+        ({"x": "东"}, "unknown key 'x'", "Use one of prompt, temperature, "),
     ],
     ids=str,
 )
-def test_what_cannot_be_meant_is_refused(values: dict[str, Any], why: str, fix: str) -> None:
-    error = refused(**values)
-    assert error.why.startswith(why)
-    assert fix in error.fix
-    assert error.exit_code == 2
+def test_options_refuse(values: dict[str, Any], why: str, fix: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Options().updated(values)
+    assert caught.value.why.startswith(why)
+    assert fix in caught.value.fix
+    assert "\n" not in caught.value.why + caught.value.fix
+    assert caught.value.exit_code == 2
 
 
-def test_several_particles_are_for_constraints_and_for_chance() -> None:
-    assert Options(form="五绝").settings.particles == DEFAULT_PARTICLES
-    assert Options(rhyme=True, particles=7).settings.particles == 7
-    assert Options(particles=7).settings.particles == 1
-    assert Options(form="五绝", soft=True).settings.particles == 1
-    greedy = Options(form="五绝", temperature=0, particles=7, best_of=3).settings
-    assert (greedy.particles, greedy.best_of) == (1, 1)
+def test_updated_changes_only_what_it_names() -> None:
+    base = Options(top_p=0.5, form="五绝", rhyme=True)
+    assert base.updated({"form": "七绝", "seed": 9}) == Options(
+        top_p=0.5, form="七绝", rhyme=True, seed=9
+    )
+    assert base.updated({}) == base
 
 
-def test_an_acrostics_place_alone_constrains_nothing() -> None:
-    assert not Options(acrostic_at="end").constraints
-    assert Options(acrostic="云").constraints
+def test_updated_checks_the_whole() -> None:
+    with pytest.raises(UsageError, match="soft and tones contradict"):
+        Options(form="五绝", tones=True).updated({"soft": True})
 
 
-def test_a_stream_takes_one_particle() -> None:
-    assert Options(form="五绝").streamed().settings.particles == 1
-    assert not Options(form="五绝").can_stream
-    assert Options(form="五绝", particles=1).can_stream
+# --- Derived values --------------------------------------------------------------------------------
+
+
+def test_num_particles_is_1_where_weights_are_equal() -> None:
+    assert Options(form="五绝").num_particles == DEFAULT_PARTICLES
+    assert Options(rhyme=True, particles=7).num_particles == 7
+    assert Options(particles=7).num_particles == 1
+    assert Options(form="五绝", soft=True).num_particles == 1
+    greedy = Options(form="五绝", temperature=0, particles=7, best_of=3)
+    assert (greedy.num_particles, greedy.num_candidates) == (1, 1)
+    assert Options(best_of=3).num_candidates == 3
+
+
+def test_streamed_has_one_particle() -> None:
+    assert Options(form="五绝").streamed().num_particles == 1
+    assert max(Options(form="五绝").num_particles, Options(form="五绝").num_candidates) > 1
+    assert (
+        Options(form="五绝", particles=1).num_particles
+        == Options(form="五绝", particles=1).num_candidates
+        == 1
+    )
     assert Options(particles=1).streamed() == Options(particles=1)
-    assert not Options(best_of=2).can_stream
+    assert max(Options(best_of=2).num_particles, Options(best_of=2).num_candidates) > 1
     for several in (Options(particles=2), Options(best_of=2)):
         with pytest.raises(UsageError, match="stream"):
             several.streamed()
 
 
-def test_the_line_seed_goes_before_the_callers() -> None:
-    assert Options(seed=0).request(VOCAB, seed=5).seed == 0
-    assert Options().request(VOCAB, seed=5).seed == 5
-
-
-def test_what_the_model_cannot_be_told_is_warned_about() -> None:
-    options = Options(prompt="床鹤", title="静夜思", author="李白")
-    request = options.request(VOCAB, seed=1)
-    assert [warning.split(":")[0] for warning in request.warnings] == [
-        "not in the model's vocabulary, kept but read as unknown",
-        "the model was not trained with authors",
-        "the model was not trained with titles",
-    ]
-    known = Options(prompt="床前", title="静夜思", author="李白", form="五绝")
-    assert known.request(LISTENING, seed=1).warnings == ()
-    (warning,) = Options(title="静夜鹤").request(LISTENING, seed=1).warnings
-    assert warning == "the model does not know 鹤 of the title: read as unknown"
-
-
-def test_unknown_characters_of_an_acrostic_are_named_once() -> None:
-    (warning,) = Options(acrostic="床鹤床鹤").request(VOCAB, seed=1).warnings
-    assert warning.count("鹤 (U+9E64") == 1
-    (warning,) = Options(prompt="鹤云", acrostic="鹤床").request(VOCAB, seed=1).warnings
-    assert warning.count("鹤") == 1
-
-
-def test_a_form_that_the_model_is_not_told_matters_only_if_it_is_not_imposed() -> None:
-    assert Options(form="五绝").request(VOCAB, seed=1).warnings == ()
-    (warning,) = Options(form="五绝", soft=True).request(VOCAB, seed=1).warnings
-    assert "not trained with the form" in warning
-
-
-def test_without_a_prompt_the_model_begins() -> None:
-    assert Options(prompt=None).request(VOCAB, seed=1).prompt == NO_PROMPT
-    with pytest.raises(UsageError, match="the prompt is empty"):
-        Options(prompt="").request(VOCAB, seed=1)
+def test_grammar_of_the_constraints() -> None:
+    form = Options(form="五绝", acrostic="床疑举低").grammar(ALPHABET)
+    assert isinstance(form, FormGrammar)
+    assert form.num_lines == 4
+    assert form.allowed(form.start).required == "床"
+    soft = Options(form="五绝", soft=True, rhyme=True).grammar(ALPHABET)
+    assert isinstance(soft, FreeGrammar)
+    assert soft.num_lines is None
+    at_end = Options(acrostic="床疑", acrostic_at="end").grammar(ALPHABET)
+    assert at_end.num_lines == 2
+    assert at_end.allowed(at_end.start).required == ""

@@ -1,12 +1,10 @@
-"""Prompts as people type them."""
+"""Prompts as users type them."""
 
 import pytest
 
-from poetgen.data.vocab import Vocabulary
 from poetgen.errors import UsageError
-from poetgen.sampling.prompt import NO_PROMPT, Prompt, prepare_prompt
-
-VOCAB = Vocabulary(("<pad>", "<bos>", "<eos>", "<unk>", *"，。？！", *"床前明月光云"))
+from poetgen.sampling.prompt import NO_PROMPT, Prompt, prepare_prompt, warn_of_unknown
+from tests.sampling.models import VOCAB
 
 
 @pytest.mark.parametrize(
@@ -20,12 +18,12 @@ VOCAB = Vocabulary(("<pad>", "<bos>", "<eos>", "<unk>", *"，。？！", *"床�
         ("「床前」、明月：光!", "床前，明月，光！"),
     ],
 )
-def test_a_prompt_is_brought_to_the_corpus_spelling(typed: str, text: str) -> None:
+def test_prepare_prompt_normalizes(typed: str, text: str) -> None:
     assert prepare_prompt(typed, VOCAB) == Prompt(text)
 
 
 @pytest.mark.parametrize("typed", ["", "   ", "\n\t", "「」", "\u3000"])
-def test_an_empty_prompt_is_refused(typed: str) -> None:
+def test_prepare_prompt_refuses_an_empty_text(typed: str) -> None:
     with pytest.raises(UsageError) as caught:
         prepare_prompt(typed, VOCAB)
     assert caught.value.why == "the prompt is empty"
@@ -34,7 +32,7 @@ def test_an_empty_prompt_is_refused(typed: str) -> None:
 
 
 @pytest.mark.parametrize("typed", ["，", "，。", "?!", "、、", ";"])
-def test_a_prompt_of_marks_alone_is_refused(typed: str) -> None:
+def test_prepare_prompt_refuses_marks_only(typed: str) -> None:
     with pytest.raises(UsageError, match="has no character in it") as caught:
         prepare_prompt(typed, VOCAB)
     assert caught.value.fix
@@ -43,12 +41,12 @@ def test_a_prompt_of_marks_alone_is_refused(typed: str) -> None:
 @pytest.mark.parametrize(
     "typed", ["Hello", "😀", "鹤", "鹤，", "\ud800", "123", "山鹤。"], ids=ascii
 )
-def test_a_prompt_without_a_known_character_is_refused(typed: str) -> None:
-    with pytest.raises(UsageError, match="the model knows no character of the prompt") as caught:
+def test_prepare_prompt_refuses_only_unknown_characters(typed: str) -> None:
+    with pytest.raises(UsageError, match="vocabulary has no character of the prompt") as caught:
         prepare_prompt(typed, VOCAB)
     assert "\n" not in caught.value.why
     assert "Chinese character" in caught.value.fix
-    caught.value.why.encode()  # it can be printed
+    caught.value.why.encode()  # can be printed
 
 
 @pytest.mark.parametrize(
@@ -66,7 +64,9 @@ def test_a_prompt_without_a_known_character_is_refused(typed: str) -> None:
     ],
     ids=ascii,
 )
-def test_an_unknown_character_is_kept_and_named(typed: str, text: str, named: list[str]) -> None:
+def test_prepare_prompt_keeps_and_names_unknown_characters(
+    typed: str, text: str, named: list[str]
+) -> None:
     prompt = prepare_prompt(typed, VOCAB)
     assert prompt.text == text
     (warning,) = prompt.warnings
@@ -75,14 +75,21 @@ def test_an_unknown_character_is_kept_and_named(typed: str, text: str, named: li
         assert warning.count(name) == 1
 
 
-def test_full_width_letters_are_unknown_by_their_narrow_names() -> None:
+def test_prepare_prompt_names_folded_characters() -> None:
     assert "A (U+0041 LATIN CAPITAL LETTER A)" in prepare_prompt("Ａ月", VOCAB).warnings[0]
 
 
-def test_a_very_long_prompt_is_kept_whole() -> None:
+def test_prepare_prompt_keeps_a_very_long_text() -> None:
     assert prepare_prompt("牀前明月光," * 5000, VOCAB) == Prompt("床前明月光，" * 5000)
 
 
-def test_no_prompt_is_empty_and_warns_of_nothing() -> None:
+def test_no_prompt_is_empty() -> None:
     assert Prompt() == NO_PROMPT
     assert (NO_PROMPT.text, NO_PROMPT.warnings) == ("", ())
+
+
+def test_warn_of_unknown_names_each_character_once() -> None:
+    (warning,) = warn_of_unknown("鹤床鹤鳌", VOCAB)
+    assert warning.count("鹤 (U+9E64") == warning.count("鳌 (U+9CCC") == 1
+    assert "床" not in warning
+    assert warn_of_unknown("床前", VOCAB) == ()

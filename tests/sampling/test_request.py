@@ -1,61 +1,93 @@
-import math
+"""Requests: what of the options reaches the model, and the random stream."""
 
 import pytest
 
+from poetgen.data.vocab import Vocabulary
 from poetgen.errors import UsageError
-from poetgen.sampling.request import Request, Settings, check_settings, new_seed
+from poetgen.sampling.options import Options
+from poetgen.sampling.prompt import NO_PROMPT, prepare_prompt
+from poetgen.sampling.request import Request, make_request, new_seed
+from tests.sampling.models import VOCAB
 
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        Settings(),
-        Settings(temperature=0),
-        Settings(temperature=100),
-        Settings(top_k=0),
-        Settings(top_k=1),
-        Settings(top_k=1_000_000),
-        Settings(top_p=1),
-        Settings(top_p=1e-9),
-        Settings(min_p=0),
-        Settings(min_p=1),
-    ],
+CONDITIONED = Vocabulary(
+    (
+        *VOCAB.symbols,
+        *"静夜思",
+        *(f"<form:{form}>" for form in ("五绝", "七绝", "五律", "七律")),
+        "<title>",
+        "<author:李白>",
+    )
 )
-def test_settings_in_range_come_back(settings: Settings) -> None:
-    assert check_settings(settings) is settings
 
 
-@pytest.mark.parametrize(
-    ("settings", "why"),
-    [
-        (Settings(temperature=-1), "temperature is -1"),
-        (Settings(temperature=math.nan), "temperature is nan"),
-        (Settings(temperature=math.inf), "temperature is inf"),
-        (Settings(temperature=100.5), "temperature is 100.5"),
-        (Settings(top_k=-1), "top-k is -1"),
-        (Settings(top_p=0), "top-p is 0"),
-        (Settings(top_p=-0.5), "top-p is -0.5"),
-        (Settings(top_p=1.1), "top-p is 1.1"),
-        (Settings(top_p=math.nan), "top-p is nan"),
-        (Settings(min_p=-0.1), "min-p is -0.1"),
-        (Settings(min_p=1.1), "min-p is 1.1"),
-        (Settings(min_p=math.nan), "min-p is nan"),
-    ],
-)
-def test_a_setting_out_of_range_is_named_with_its_value(settings: Settings, why: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        check_settings(settings)
-    assert caught.value.why == why
-    assert caught.value.fix.startswith("Expected a number ")
+def test_make_request_of_default_options() -> None:
+    assert make_request(Options(), VOCAB, seed=3) == Request(Options(), 3)
 
 
-def test_the_defaults_filter_nothing() -> None:
-    assert Request(seed=3).settings == Settings(0.8, top_k=0, top_p=1.0, min_p=0.0)
-    assert (Request(seed=3).index, Request(seed=3).prompt.text) == (0, "")
-    assert not Request(seed=3).conditions
+def test_make_request_prepares_the_prompt() -> None:
+    request = make_request(Options("牀前鹤"), VOCAB, seed=1, index=5)
+    assert request.prompt == prepare_prompt("床前鹤", VOCAB)
+    assert request.index == 5
+    assert request.warnings == request.prompt.warnings != ()
 
 
-def test_seeds_by_chance_are_short_and_differ() -> None:
+def test_make_request_without_a_prompt() -> None:
+    assert make_request(Options(prompt=None), VOCAB, seed=1).prompt == NO_PROMPT
+    with pytest.raises(UsageError, match="the prompt is empty"):
+        make_request(Options(prompt=""), VOCAB, seed=1)
+
+
+def test_make_request_prefers_the_seed_of_the_options() -> None:
+    assert make_request(Options(seed=0), VOCAB, seed=5).seed == 0
+    assert make_request(Options(), VOCAB, seed=5).seed == 5
+
+
+def test_make_request_warns_of_unsupported_conditions() -> None:
+    options = Options("床鹤", title="静夜思", author="李白")
+    unknown, author, title = make_request(options, VOCAB, seed=1).warnings
+    assert "鹤 (U+9E64" in unknown
+    assert "not trained with authors" in author
+    assert "not trained with titles" in title
+    known = Options("床前", title="静夜思", author="李白", form="五绝")
+    assert make_request(known, CONDITIONED, seed=1).warnings == ()
+    (warning,) = make_request(Options(title="静夜鹤"), CONDITIONED, seed=1).warnings
+    assert "鹤" in warning
+    assert "静" not in warning
+
+
+def test_make_request_warns_of_an_unsupported_soft_form() -> None:
+    assert make_request(Options(form="五绝"), VOCAB, seed=1).warnings == ()
+    (warning,) = make_request(Options(form="五绝", soft=True), VOCAB, seed=1).warnings
+    assert "not trained with the form" in warning
+
+
+def test_make_request_names_unknown_characters_once() -> None:
+    (warning,) = make_request(Options(acrostic="床鹤床鹤"), VOCAB, seed=1).warnings
+    assert warning.count("鹤 (U+9E64") == 1
+    (warning,) = make_request(Options("鹤云", acrostic="鹤床"), VOCAB, seed=1).warnings
+    assert warning.count("鹤") == 1
+
+
+def test_random_stream_depends_on_seed_index_and_candidate() -> None:
+    def first(seed: int = 3, index: int = 0, candidate: int = 0) -> float:
+        request = Request(Options(), seed, index, candidate=candidate)
+        return request.random_stream().random()
+
+    assert first() == Request(Options(), 3).random_stream().random()
+    assert len({first(), first(seed=4), first(index=1), first(candidate=1)}) == 4
+
+
+def test_random_stream_starts_from_its_beginning() -> None:
+    request = Request(Options(), 3, 1)
+    assert request.random_stream().random() == request.random_stream().random()
+
+
+def test_random_stream_does_not_depend_on_the_options() -> None:
+    cold = Request(Options(temperature=0.1, form="五绝"), 3)
+    assert cold.random_stream().random() == Request(Options(), 3).random_stream().random()
+
+
+def test_new_seed_is_short_and_random() -> None:
     seeds = {new_seed() for _ in range(20)}
     assert len(seeds) > 1
     assert all(0 <= seed < 1_000_000 for seed in seeds)

@@ -1,4 +1,4 @@
-"""The experiments of scripts/: their equations, their data, and that each runs in --quick mode."""
+"""The experiments of scripts/: their equations, their data, and their --quick mode."""
 
 import importlib
 import runpy
@@ -7,15 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import torch
 
 from poetgen.config import Config
 from poetgen.model.cell import gru_step, lstm_step, rnn_step
-from poetgen.model.store import StoredModel, new_model, save_model
+from poetgen.model.file import ModelBundle, save_model
+from poetgen.model.network import PoemRNN
 
-SCRIPTS = Path(__file__).parent.parent.parent / "scripts"
+SCRIPTS = Path(__file__).parent.parent.parent / "scripts" / "experiments"
 PAPER_HERE_CONTROL = ("paper: LSTM of 1997", "here: LSTM", "control: plain RNN")
 EXPERIMENTS = {
     "worked_example": ("in brackets", "by hand", "Three steps from a zero state"),
@@ -27,12 +29,12 @@ EXPERIMENTS = {
     "constant_error_carousel": ("1997: no forget gate", "forget bias 1", "gradient"),
     "gradient_flow": ("plain RNN", "LSTM, forget bias 5", "spectral norm 1.5", "100, near 0"),
 }
-"""What each one's tables must name."""
+"""Words that the tables of each experiment must contain."""
 
 
 @pytest.fixture(autouse=True)
-def _as_a_script_runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Found by name, and with one thread, as the nets are tiny: more would wait for each other."""
+def _environment_of_scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Make the experiments importable by name, and use one thread as they do."""
     monkeypatch.syspath_prepend(SCRIPTS)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -47,13 +49,13 @@ def load(name: str) -> Any:
 
 
 def run(name: str, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
-    """As from the command line."""
+    """Run an experiment as from the command line."""
     monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
     runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_each_runs_quickly_and_prints_a_table(
+def test_experiment_quick_mode_prints_tables(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(name, monkeypatch, "--quick")
@@ -63,18 +65,44 @@ def test_each_runs_quickly_and_prints_a_table(
         assert wanted in shown.out
 
 
+@pytest.mark.parametrize(
+    "name", ["worked_example", "constant_error_carousel", "gradient_flow", "sine"]
+)
+def test_experiment_draws_plot(
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "plot.svg"
+    run(name, monkeypatch, "--quick", "--plot", str(path))
+    root = ElementTree.parse(path).getroot()
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert len(list(root.iter("{http://www.w3.org/2000/svg}polyline"))) >= 3
+    assert capsys.readouterr().err == f"wrote {path}\n"
+
+
+def test_plot_to_unwritable_path_exits_before_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit, match="cannot be written"):
+        run("sine", monkeypatch, "--plot", str(tmp_path / "file" / "plot.svg"))
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize("name", [*EXPERIMENTS, "model_finding"])
-def test_each_is_one_short_file(name: str) -> None:
-    assert len((SCRIPTS / f"{name}.py").read_text(encoding="utf-8").splitlines()) < 150
+def test_experiment_is_one_short_file(name: str) -> None:
+    assert len((SCRIPTS / f"{name}.py").read_text(encoding="utf-8").splitlines()) < 160
 
 
-def test_the_worked_example_to_three_decimals(
+def test_worked_example_matches_by_hand_values(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run("worked_example", monkeypatch)
     cells = [line.split() for line in capsys.readouterr().out.splitlines()]
     by_hand = ["0.620", "0.603", "0.336", "0.451", "0.652", "0.276"]
-    # The two last columns: by hand, and by the cell.
+    # The last two columns: by hand, and as computed by the cell.
     found = [row[-2:] for row in cells if row and row[-1] in by_hand]
     assert found == [[value, value] for value in by_hand]
     assert ["0.2", "0.53", "0.535", "0.05", "0.053", "0.03", "0.029"] in cells
@@ -90,7 +118,7 @@ def test_the_worked_example_to_three_decimals(
 
 
 def unrolled(memory: Any, x_BTI: torch.Tensor) -> torch.Tensor:
-    """The hidden states step by step through the written-out equations."""
+    """Return the hidden states, computed step by step with the equations of the cell."""
     hidden = cell = torch.zeros(len(x_BTI), 5, dtype=torch.float64)
     steps = []
     for x in x_BTI.unbind(dim=1):
@@ -106,7 +134,7 @@ def unrolled(memory: Any, x_BTI: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-def test_the_fused_layer_is_the_written_out_cell(cell: str) -> None:
+def test_fused_layer_equals_cell_equations(cell: str) -> None:
     torch.manual_seed(2)
     memory = load("learning").Memory(cell, 3, 5, 2, chrono=20).double()
     x = torch.randn(4, 9, 3, dtype=torch.float64)
@@ -116,7 +144,7 @@ def test_the_fused_layer_is_the_written_out_cell(cell: str) -> None:
     torch.testing.assert_close(outputs[1], memory.readout(memory(x[1:2, :4])[0, -1]))
 
 
-def test_time_scales_of_the_gates() -> None:
+def test_chrono_sets_time_scales() -> None:
     memory = load("learning").Memory("lstm", 1, 400, 1, chrono=50)
     bias = memory.weights.input_bias + memory.weights.hidden_bias
     forget = bias[400:800]
@@ -130,7 +158,7 @@ def test_time_scales_of_the_gates() -> None:
     assert both[:4].tolist() == [0.0] * 4
 
 
-def test_sequences_of_the_long_lag() -> None:
+def test_long_lag_sequences() -> None:
     ids, last, which = load("long_lag").draw(20, 500, torch.Generator().manual_seed(1))
     rows = torch.arange(500)
     assert set(ids[:, 0].tolist()) == {3}
@@ -145,7 +173,7 @@ def test_sequences_of_the_long_lag() -> None:
     assert float(which.mean()) == pytest.approx(0.5, abs=0.07)
 
 
-def test_sequences_of_the_adding_problem() -> None:
+def test_adding_sequences() -> None:
     x, last, target = load("adding").draw(500, torch.Generator().manual_seed(1))
     assert set(last.tolist()) == set(range(99, 110))
     for row, end in enumerate(last.tolist()):
@@ -158,53 +186,53 @@ def test_sequences_of_the_adding_problem() -> None:
         assert target[row] == pytest.approx(0.5 + float(values[marked].sum()) / 4, abs=1e-6)
 
 
-def test_sequences_of_the_temporal_order() -> None:
-    ids, last, kind = load("temporal_order").draw(500, torch.Generator().manual_seed(1))
+def test_temporal_order_sequences() -> None:
+    ids, last, order = load("temporal_order").draw(500, torch.Generator().manual_seed(1))
     assert set(last.tolist()) == set(range(99, 110))
-    assert set(kind.tolist()) == {0, 1, 2, 3}
+    assert set(order.tolist()) == {0, 1, 2, 3}
     for row, end in enumerate(last.tolist()):
-        signs = [(i, s) for i, s in enumerate(ids[row, : end + 1].tolist()) if s < 2]
-        (first, a), (second, b) = signs
+        symbols = [(i, s) for i, s in enumerate(ids[row, : end + 1].tolist()) if s < 2]
+        (first, a), (second, b) = symbols
         assert 10 <= first <= 20
         assert 50 <= second <= 60
-        assert kind[row] == 2 * a + b
+        assert order[row] == 2 * a + b
         assert (ids[row, 0], ids[row, end]) == (3, 2)
 
 
-def test_strings_of_the_reber_grammar() -> None:
+def test_reber_strings() -> None:
     reber = load("reber")
     strings = reber.strings(200, 3)
     for ids, legal in zip(strings.ids_NT, strings.legal_NTS, strict=True):
-        places = int(legal.any(dim=-1).sum())
-        text = "".join(reber.SYMBOLS[i] for i in ids[: places + 1])
+        num_positions = int(legal.any(dim=-1).sum())
+        text = "".join(reber.SYMBOLS[i] for i in ids[: num_positions + 1])
         assert text[0] == "B"
         assert text[1] in "TP"
         assert text[-2:] == text[1] + "E"
         assert text[2] == "B"
         assert text[-3] == "E"
-        for place in range(places):
-            assert legal[place, ids[place + 1]]
-        counts = legal.sum(dim=-1)[:places].tolist()
+        for position in range(num_positions):
+            assert legal[position, ids[position + 1]]
+        counts = legal.sum(dim=-1)[:num_positions].tolist()
         assert counts[0] == 2
         assert counts[1] == counts[-1] == counts[-2] == 1
         assert max(counts) == 2
     texts = ["".join(reber.SYMBOLS[i] for i in ids) for ids in strings.ids_NT]
     assert len(set(texts)) == 200
-    learnt, test = reber.halves(strings)
-    assert {len(learnt.ids_NT), len(test.legal_NTS)} == {100}
-    assert not set(map(tuple, learnt.ids_NT.tolist())) & set(map(tuple, test.ids_NT.tolist()))
+    train, test = reber.halves(strings)
+    assert {len(train.ids_NT), len(test.legal_NTS)} == {100}
+    assert not set(map(tuple, train.ids_NT.tolist())) & set(map(tuple, test.ids_NT.tolist()))
     known = [string for string, _ in (reber.one_string(reber.random.Random(i)) for i in range(300))]
     assert {"BTBTXSETE", "BPBPVVEPE"} <= set(known)  # the two shortest inner strings
 
 
 class Oracle:
-    """Scores that favour what is legal; of the last T or P it may know the right one or not."""
+    """Logits that favor legal symbols; only with `remembers` they favor the correct last T or P."""
 
     def __init__(self, strings: Any, remembers: bool) -> None:
         self.logits: torch.Tensor = strings.legal_NTS.float()
         if not remembers:
-            places = strings.legal_NTS.any(dim=-1).sum(dim=-1) - 2
-            self.logits[torch.arange(len(places)), places, 1:3] = 1.0
+            last_N = strings.legal_NTS.any(dim=-1).sum(dim=-1) - 2
+            self.logits[torch.arange(len(last_N)), last_N, 1:3] = 1.0
 
     def __call__(self, _: torch.Tensor) -> torch.Tensor:
         return self.logits
@@ -213,14 +241,14 @@ class Oracle:
         return logits
 
 
-def test_a_string_is_right_only_if_its_second_symbol_is_remembered() -> None:
+def test_reber_needs_second_symbol() -> None:
     reber = load("reber")
     strings = reber.strings(50, 3)
     assert reber.num_wrong(Oracle(strings, remembers=True), strings) == 0
     assert reber.num_wrong(Oracle(strings, remembers=False), strings) == 50
 
 
-def test_the_cell_of_1997_keeps_its_value_exactly() -> None:
+def test_carousel_keeps_value_exactly() -> None:
     carousel = load("constant_error_carousel")
     x = carousel.inputs(1000, seed=1)
     kept = carousel.run(1000.0, x)
@@ -234,31 +262,31 @@ def test_the_cell_of_1997_keeps_its_value_exactly() -> None:
     assert faded.gradient < 1e-130
 
 
-def test_gradients_vanish_below_a_norm_of_one_and_explode_above() -> None:
+def test_gradient_flow_follows_spectral_norm() -> None:
     flow = load("gradient_flow")
 
-    # Near zero tanh is the identity, and an orthogonal matrix changes no length: what is left is the
-    # norm to the power of the lag.
+    # Near zero tanh is the identity, and an orthogonal matrix preserves lengths: the gradient is the norm
+    # to the power of the lag.
     for norm in (0.5, 0.9, 1.0, 1.1, 1.5, 2.0):
-        found = flow.reach("rnn", flow.rnn_of_norm(norm, 1), 1, input_scale=flow.NEARLY_ZERO)
+        found = flow.decay("rnn", flow.rnn_of_norm(norm, 1), 1, input_scale=flow.NEARLY_ZERO)
         for lag in (10, 50, 100):
             assert found[lag] == pytest.approx(norm**lag, rel=1e-9)
 
 
-def test_no_window_of_the_sine_is_one_it_learnt_from() -> None:
+def test_sine_test_windows_are_new() -> None:
     sine = load("sine")
-    known, given, truth = sine.parts()
-    learnt = sine.windows(known, sine.WINDOW)
+    samples, given, truth = sine.split_samples()
+    trained = sine.windows(samples, sine.WINDOW)
     assert len(given) == len(truth) == 64
     for window in given:
-        assert float((learnt - window).abs().amax(dim=1).min()) > 1e-4
-    assert float(known.std()) == pytest.approx(1, abs=0.02)
+        assert float((trained - window).abs().amax(dim=1).min()) > 1e-4
+    assert float(samples.std()) == pytest.approx(1, abs=0.02)
 
 
 @pytest.mark.slow
-def test_the_sine_goes_on_within_a_tenth_of_persistence() -> None:
+def test_sine_error_is_tenth_of_persistence() -> None:
     sine = load("sine")
-    _, given, truth = sine.parts()
+    _, given, truth = sine.split_samples()
     persistence = sine.total(sine.errors(given[:, -1:].expand_as(truth), truth))
     _, errors = sine.run("lstm", 1)
     assert sine.total(errors) <= persistence / 10
@@ -266,7 +294,7 @@ def test_the_sine_goes_on_within_a_tenth_of_persistence() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "most_wrong"), [("adding", 3), ("temporal_order", 10)])
-def test_hardly_one_is_wrong(name: str, most_wrong: int) -> None:
+def test_task_is_solved(name: str, most_wrong: int) -> None:
     outcome = load(name).run("lstm", 1, chrono=True)
     assert outcome.solved is not None
     assert outcome.solved <= load(name).PAPER
@@ -275,47 +303,48 @@ def test_hardly_one_is_wrong(name: str, most_wrong: int) -> None:
 
 
 @pytest.mark.slow
-def test_the_grammar_is_learnt() -> None:
+def test_reber_is_solved() -> None:
     outcome = load("reber").run("lstm", 1)
     assert outcome.solved is not None
     assert outcome.wrong == 0
 
 
 @pytest.mark.slow
-def test_a_sign_is_remembered_over_a_thousand_steps() -> None:
-    outcome = load("long_lag").run(1000, "lstm", 1, chrono=True)
+def test_long_lag_is_solved_at_1000_steps() -> None:
+    outcome = load("long_lag").run(1000, "lstm", 1, chrono=True, tests=320)
     assert outcome.solved is not None
     assert outcome.solved <= 49_000
 
 
-def test_the_finding_needs_no_corpus(
-    tiny_model: StoredModel,
+def test_model_finding_needs_no_corpus(
+    tiny_model: ModelBundle,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     save_model(tmp_path / "tiny.safetensors", tiny_model)
-    # An untrained model writes no marks: as if each poem were one line, and most of its tables empty.
+    # An untrained model generates no marks: each poem is one line, and most table cells are empty.
     finding = load("model_finding")
-    assert finding.places("床前。月，") == [1, 2, 0, 1, 0]
-    place = torch.tensor([1.0, 2.0, 3.0, 1.0, 2.0])
-    values = torch.stack([2 * place + 1, -place, torch.ones(5)], dim=1)
-    assert finding.correlations(values, place).tolist() == pytest.approx([1, -1, 0], abs=1e-6)
+    assert finding.line_positions("床前。月，") == [1, 2, 0, 1, 0]
+    position = torch.tensor([1.0, 2.0, 3.0, 1.0, 2.0])
+    values = torch.stack([2 * position + 1, -position, torch.ones(5)], dim=1)
+    assert finding.correlations(values, position).tolist() == pytest.approx([1, -1, 0], abs=1e-6)
     sizes = torch.tensor([5.0, 1.0, 4.0, 2.0, 9.0, 3.0])
     counts = torch.tensor([0.9, 0.8, 0.3, -0.1, 0.2, -0.7])
-    assert finding.matched([0, 1], counts, sizes) == [2, 3]  # of units 2, 3 and 4
-    run("model_finding", monkeypatch, "--quick", "--checkpoint", str(tmp_path / "tiny.safetensors"))
+    assert finding.matched_units([0, 1], counts, sizes) == [2, 3]  # of units 2, 3 and 4
+    run("model_finding", monkeypatch, "--quick", "--model", str(tmp_path / "tiny.safetensors"))
     shown = capsys.readouterr().out
-    assert shown.count("silent") == 4
+    assert "silent in layer" in shown
+    assert shown.count("others as full") == shown.count("best counters") == 2
     assert "nan" not in shown
 
 
-def test_the_finding_is_of_an_lstm(
-    tiny_model: StoredModel, tiny_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_model_finding_refuses_gru(
+    tiny_model: ModelBundle, tiny_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shape = tiny_config.model.model_copy(update={"cell": "gru"})
     config = tiny_config.model_copy(update={"model": shape})
-    other = StoredModel(new_model(config, tiny_model.vocab), tiny_model.vocab, config, "")
+    other = ModelBundle(PoemRNN(len(tiny_model.vocab), config.model), tiny_model.vocab, config, "")
     save_model(tmp_path / "gru.safetensors", other)
     with pytest.raises(SystemExit, match="a GRU has neither"):
-        run("model_finding", monkeypatch, "--checkpoint", str(tmp_path / "gru.safetensors"))
+        run("model_finding", monkeypatch, "-m", str(tmp_path / "gru.safetensors"))

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: remembered, told, and given back to whoever had them."""
+"""Deferred signals, and the handlers that are restored."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["
 
 
 class StrayError(Exception):
-    """A signal reached the handler that stood before the guard."""
+    """A signal reached the handler that was installed before the guard."""
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def send(number: int) -> None:
 
 
 @BOTH
-def test_signal_is_remembered_until_the_next_check(number: signal.Signals) -> None:
+def test_signal_is_deferred_to_the_next_check(number: signal.Signals) -> None:
     with StopGuard() as guard:
         guard.check()
         send(number)
@@ -43,11 +43,11 @@ def test_signal_is_remembered_until_the_next_check(number: signal.Signals) -> No
 
 
 @BOTH
-def test_signal_stops_at_once_where_nothing_can_be_lost(number: signal.Signals) -> None:
+def test_interruptible_block_stops_immediately(number: signal.Signals) -> None:
     passed = []
 
     def work(guard: StopGuard) -> None:
-        with guard.at_once():
+        with guard.interruptible():
             passed.append("before")
             send(number)
             passed.append("after")
@@ -57,16 +57,16 @@ def test_signal_stops_at_once_where_nothing_can_be_lost(number: signal.Signals) 
     assert passed == ["before"]
 
 
-def test_signal_before_such_a_place_stops_at_its_door() -> None:
+def test_interruptible_is_not_entered_after_a_signal() -> None:
     with StopGuard() as guard:
         send(signal.SIGTERM)
-        with pytest.raises(StopRequested), guard.at_once():
-            pytest.fail("it should not have come in")
+        with pytest.raises(StopRequested), guard.interruptible():
+            pytest.fail("the block should not be entered")
 
 
-def test_signal_after_such_a_place_waits_again() -> None:
+def test_signal_after_interruptible_block_is_deferred() -> None:
     with StopGuard() as guard:
-        with guard.at_once():
+        with guard.interruptible():
             pass
         send(signal.SIGTERM)
         with pytest.raises(StopRequested):
@@ -74,14 +74,14 @@ def test_signal_after_such_a_place_waits_again() -> None:
 
 
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
-def test_ctrl_c_after_a_first_signal_interrupts_at_once(first: signal.Signals) -> None:
+def test_second_sigint_interrupts_immediately(first: signal.Signals) -> None:
     with StopGuard():
         send(first)
         with pytest.raises(KeyboardInterrupt):
             send(signal.SIGINT)
 
 
-def test_second_sigterm_waits_like_the_first() -> None:
+def test_second_sigterm_is_deferred() -> None:
     with StopGuard() as guard:
         send(signal.SIGTERM)
         send(signal.SIGTERM)
@@ -89,7 +89,7 @@ def test_second_sigterm_waits_like_the_first() -> None:
             guard.check()
 
 
-def test_handlers_are_given_back_even_after_a_failure() -> None:
+def test_handlers_are_restored_after_an_error() -> None:
     def handlers() -> list[object]:
         return [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
 
@@ -106,7 +106,7 @@ def test_handlers_are_given_back_even_after_a_failure() -> None:
         send(signal.SIGTERM)
 
 
-def test_guard_works_in_another_thread_without_touching_the_handlers() -> None:
+def test_guard_in_another_thread_sets_no_handlers() -> None:
     outcome = []
 
     def body() -> None:
@@ -121,14 +121,14 @@ def test_guard_works_in_another_thread_without_touching_the_handlers() -> None:
     assert outcome == [before]
 
 
-def test_no_handler_of_exceptions_swallows_a_stop() -> None:
+def test_stop_requested_is_not_an_exception() -> None:
     assert not issubclass(StopRequested, Exception)
 
 
 @pytest.mark.parametrize(
     ("number", "name", "code"), [(signal.SIGINT, "SIGINT", 130), (signal.SIGTERM, "SIGTERM", 143)]
 )
-def test_interrupted_says_how_to_go_on(number: int, name: str, code: int) -> None:
+def test_interrupted_says_how_to_continue(number: int, name: str, code: int) -> None:
     error = Interrupted(number, "spring", 1234)
     assert isinstance(error, PoetgenError)
     assert error.exit_code == code

@@ -1,0 +1,1 @@
+"""Many poems: prompts files, jobs, and the journal that makes them resumable."""

@@ -1,0 +1,23 @@
+"""`poetgen config`."""
+
+from typing import Annotated
+
+import typer
+
+from poetgen.cli.options import SetOption
+
+
+def config(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME|FILE", help="Bundled configuration, or a YAML file.")
+    ] = "base",
+    overrides: SetOption = None,
+) -> None:
+    """Print a resolved configuration as YAML, each key with its description.
+
+    The output is itself a configuration file.
+    """
+    from poetgen.config import load_config
+
+    resolved = load_config(name, overrides or [])
+    typer.echo(resolved.to_yaml(with_descriptions=True), nl=False)

@@ -1,0 +1,90 @@
+"""A Bloom filter over the lines of a training text, to recognize verbatim copies.
+
+A Bloom filter (Bloom 1970) contains every line that was added, and reports other lines as contained
+at a known, small rate.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poetgen.data.poem import Poem
+from poetgen.data.split import MIN_SHARED_LINE
+
+FALSE_POSITIVE_RATE = 0.001
+"""Share of lines outside the text that the filter reports as contained."""
+
+_MIN_BYTES = 1024  # in a smaller filter, two lines often share all their bit positions
+MAX_HASHES = 64
+
+
+@dataclass(frozen=True)
+class LineBloomFilter:
+    """A set of lines of at least `MIN_SHARED_LINE` characters; shorter lines are set phrases.
+
+        training_lines = LineBloomFilter.from_poems(poems)
+        is_copy = "床前明月光" in training_lines
+
+    Raises:
+        ValueError: `bits` or `num_hashes` cannot belong to a filter.
+    """
+
+    bits: NDArray[np.uint8]
+    """The bit array, eight bits per byte, lowest bit first."""
+    num_hashes: int
+    """Bit positions per line, 1 to 64."""
+    num_lines: int
+
+    def __post_init__(self) -> None:
+        if self.bits.dtype != np.uint8 or self.bits.ndim != 1 or not len(self.bits):
+            raise ValueError("the bits of a filter of training lines are not a row of bytes")
+        if not 1 <= self.num_hashes <= MAX_HASHES:
+            raise ValueError(f"a filter of training lines has {self.num_hashes} hashes")
+
+    @classmethod
+    def from_poems(
+        cls,
+        poems: Iterable[Poem],
+        *,
+        known: Sequence["LineBloomFilter"] = (),
+        rate: float = FALSE_POSITIVE_RATE,
+    ) -> "LineBloomFilter":
+        """Return a filter of the lines of `poems` that are in none of `known`.
+
+        `rate` is its false-positive rate; the size and number of hashes are optimal for it (Bloom 1970).
+        """
+        lines = {line for poem in poems for line in poem.lines if len(line) >= MIN_SHARED_LINE}
+        lines = {line for line in lines if not any(line in others for others in known)}
+        num_bytes = math.ceil(len(lines) * -math.log(rate) / math.log(2) ** 2 / 8)
+        num_hashes = max(1, round(-math.log2(rate)))
+        bits = np.zeros(max(_MIN_BYTES, num_bytes), np.uint8)
+        built = cls(bits, num_hashes, len(lines))
+        for line in lines:
+            for position in built._positions(line):
+                bits[position >> 3] |= 1 << (position & 7)
+        return built
+
+    def __contains__(self, line: str) -> bool:
+        return len(line) >= MIN_SHARED_LINE and all(
+            self.bits[position >> 3] >> (position & 7) & 1 for position in self._positions(line)
+        )
+
+    def _positions(self, line: str) -> Iterable[int]:
+        """Return one bit position per hash, all derived from two (Kirsch & Mitzenmacher 2006)."""
+        digest = hashlib.blake2b(line.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        first, second = (int.from_bytes(half, "big") for half in (digest[:8], digest[8:]))
+        size = len(self.bits) * 8
+        return ((first + number * second) % size for number in range(self.num_hashes))
+
+
+def is_mostly_known(lines: Sequence[str], filters: Sequence[LineBloomFilter]) -> bool:
+    """Return whether more than half of a poem's `lines` are in `filters`.
+
+    A majority is required because a single match may be a false positive.
+    """
+    num_known = sum(any(line in known for known in filters) for line in lines)
+    return 2 * num_known > len(lines)

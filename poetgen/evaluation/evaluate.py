@@ -1,0 +1,212 @@
+"""Evaluate models on held-out poems.
+
+1. Draw samples of real poems from the evaluation set (`comparison`).
+2. Score the evaluation set under each model (`likelihood`).
+3. Generate poems with each model at each temperature (`samples`).
+4. Measure them next to the same number of real poems (`comparison`, `metrics`).
+5. Return the report (`report`).
+
+Progress bars appear on stderr if it is a terminal.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from tqdm import tqdm
+
+from poetgen.data.poem import Poem, fingerprint
+from poetgen.evaluation.comparison import PoemsByForm, RealBaseline, count_flagged, draw_real
+from poetgen.evaluation.dataset import EvaluationSet
+from poetgen.evaluation.likelihood import evaluate_likelihood
+from poetgen.evaluation.metrics.diversity import rank_frequency
+from poetgen.evaluation.metrics.novelty import TrainingLines, TrainingNGrams
+from poetgen.evaluation.metrics.table import Background
+from poetgen.evaluation.report import (
+    EvaluationReport,
+    NullSample,
+    ReferenceReport,
+    ReportColumn,
+    ReportSettings,
+    RunReport,
+    SamplingSettings,
+)
+from poetgen.evaluation.samples import FREE, MODES, SampleSet, count_forms, sample_by_form
+from poetgen.model.file import ModelBundle
+from poetgen.model.network import PoemRNN
+from poetgen.prosody.forms import FORMS
+from poetgen.runs import BUNDLED
+from poetgen.sampling.generator import Generator
+from poetgen.sampling.options import DEFAULT_PARTICLES, Options
+
+NUM_EXAMPLES = 20
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """How much `evaluate_models` measures.
+
+    Raises:
+        UsageError: a temperature is out of range.
+    """
+
+    samples_per_form: int = 200
+    """Poems to generate of each form; 0 evaluates the likelihood only."""
+    temperatures: tuple[float, ...] = (0.8,)
+    seed: int = 1
+    """Seed of the generated poems, of the samples of real poems, and of the bootstrap."""
+    constrained: bool = False
+    """Whether to generate poems under constraints too."""
+    baseline: bool = False
+    """Whether to train and score Kneser–Ney models of the training split."""
+
+    def __post_init__(self) -> None:
+        for temperature in self.temperatures:
+            Options(temperature=temperature)
+
+
+def evaluate_models(
+    bundles: Sequence[ModelBundle],
+    eval_set: EvaluationSet,
+    config: EvalConfig,
+    *,
+    generated: Sequence[tuple[str, SampleSet]] = (),
+) -> EvaluationReport:
+    """Evaluate each model; return a run per model and temperature, and one per entry of `generated`.
+
+    `generated` are named samples from elsewhere, measured like those of a model.
+    """
+    settings = ReportSettings(
+        source=eval_set.source,
+        split=eval_set.split,
+        corpus=eval_set.corpus_fingerprint,
+        poems=len(eval_set.poems),
+        poems_fingerprint=fingerprint(eval_set.poems),
+        num_excluded=eval_set.num_excluded,
+        warnings=eval_set.warnings,
+    )
+    runs = [
+        RunReport(
+            model=BUNDLED.stem if bundle.path == BUNDLED else str(bundle.path),
+            fingerprint=weights_fingerprint(bundle.network),
+            trained_on=bundle.corpus_fingerprint,
+            likelihood=evaluate_likelihood(
+                bundle, eval_set, seed=config.seed, baseline=config.baseline
+            ),
+        )
+        for bundle in bundles
+    ]
+    if not config.samples_per_form:
+        return EvaluationReport(settings, None, runs)
+    with tqdm(desc="real poems", total=1, leave=False, disable=None, unit="") as bar:
+        *baselines, file_baseline = all_baselines = _real_baselines(bundles, eval_set, config)
+        reference = _reference(eval_set, all_baselines[0])
+        bar.update()
+    real = file_baseline.real.first
+    counts = {form: len(real[form]) or config.samples_per_form for form in FORMS}
+    particles = DEFAULT_PARTICLES if config.constrained else None
+    sampling = SamplingSettings(counts, config.temperatures, config.seed, particles)
+    sampled_runs = [
+        replace(
+            run,
+            temperature=temperature,
+            missing=baseline.background.missing,
+            columns=_sample_columns(bundle, sampling, temperature, baseline),
+        )
+        for bundle, run, baseline in zip(bundles, runs, baselines, strict=True)
+        for temperature in config.temperatures
+    ]
+    missing = file_baseline.background.missing
+    file_runs = [
+        RunReport(name, missing=missing, columns={FREE: _column(samples, file_baseline)})
+        for name, samples in generated
+    ]
+    return EvaluationReport(
+        replace(settings, sampling=sampling), reference, sampled_runs + file_runs
+    )
+
+
+def _real_baselines(
+    bundles: Sequence[ModelBundle], eval_set: EvaluationSet, config: EvalConfig
+) -> list[RealBaseline]:
+    """Return a baseline per model, with its record of training lines, then one for files."""
+    train, count = eval_set.train, config.samples_per_form
+    real = draw_real(eval_set.poems, eval_set.other_held_out, count=count, seed=config.seed)
+    ngrams = TrainingNGrams(train) if train else None
+    return [
+        RealBaseline(real, Background(TrainingLines(train, lines), ngrams, real.rest, config.seed))
+        for lines in (*(bundle.training_lines for bundle in bundles), ())
+    ]
+
+
+def _reference(eval_set: EvaluationSet, baseline: RealBaseline) -> ReferenceReport | None:
+    """Describe the real poems; None if none of them is in one of the forms."""
+    real = baseline.real
+    if not any(real.first.values()):
+        return None
+    return ReferenceReport(
+        poems=_count(real.first),
+        forms=count_forms(eval_set.poems),
+        second_sample=NullSample(
+            _count(real.second), *count_flagged(baseline.compare(real.second))
+        ),
+        rank_frequency=rank_frequency(chain(*real.first.values())),
+    )
+
+
+def _sample_columns(
+    bundle: ModelBundle, sampling: SamplingSettings, temperature: float, baseline: RealBaseline
+) -> dict[str, ReportColumn]:
+    """Generate poems with one model at one temperature, in each mode, and measure them."""
+    columns = {}
+    for mode in MODES if sampling.particles else (FREE,):
+        samples = sample_by_form(
+            Generator(bundle),
+            sampling.samples_per_form,
+            temperature=temperature,
+            seed=sampling.seed,
+            mode=mode,
+        )
+        columns[mode] = _column(samples, baseline)
+    return columns
+
+
+def _column(samples: SampleSet, baseline: RealBaseline) -> ReportColumn:
+    metrics = baseline.compare(samples.poems)
+    if samples.forms:  # poems sorted by their form are in it by construction
+        for of_form in metrics.values():
+            of_form.pop("in_form", None)
+    compared, flagged = count_flagged(metrics)
+    return ReportColumn(
+        poems=_count(samples.poems),
+        form_given=samples.form_given,
+        generated=samples.num_generated,
+        failed=samples.num_failed,
+        forms=samples.forms,
+        compared=compared,
+        flagged=flagged,
+        metrics=metrics,
+        rank_frequency=rank_frequency(chain(*samples.poems.values())),
+        examples=_examples(samples.poems),
+    )
+
+
+def _examples(poems: PoemsByForm) -> list[tuple[str, Poem]]:
+    """Return the first poems of each form, not selected, `NUM_EXAMPLES` in all."""
+    num_per_form = -(-NUM_EXAMPLES // max(1, sum(map(bool, poems.values()))))
+    examples = [(form, poem) for form, own in poems.items() for poem in own[:num_per_form]]
+    return examples[:NUM_EXAMPLES]
+
+
+def _count(poems: PoemsByForm) -> dict[str, int]:
+    return {form: len(own) for form, own in poems.items()}
+
+
+def weights_fingerprint(network: PoemRNN) -> str:
+    """Return sixteen hex digits that identify a network's weights."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

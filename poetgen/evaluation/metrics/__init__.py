@@ -1,0 +1,1 @@
+"""Metrics of a set of poems; `table.METRICS` lists them."""

@@ -1,0 +1,152 @@
+"""Results of an inspection, as frozen dataclasses without tensors, and the names of their series.
+
+Imports no torch, so that views can draw results without a model.
+
+Shape suffixes: T positions in the text, H hidden size.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+SERIES = ("forget", "input", "output", "reset", "update", "candidate", "cell", "hidden")
+"""Recorded activations of a layer, as far as its cell has them."""
+GATES = ("forget", "input", "output")
+"""An LSTM's gates: values from 0 (shut) to 1 (open)."""
+SIGNED = ("candidate", "cell", "hidden")
+"""Series with negative values."""
+
+START, END, UNKNOWN = "＾", "＄", "＃"
+"""Signs for the start, the end and an unknown character, as wide as a Han character."""
+SIGNS = {START: "start", END: "end", UNKNOWN: "character outside the vocabulary"}
+NUM_NEXT = 5
+"""Number of next characters kept per position."""
+
+Layers: TypeAlias = tuple[dict[str, NDArray[np.float32]], ...]
+"""Lowest first: {series: values}, for the names in `SERIES` that the cell has."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Activations and predictions of a network at each position of a text, from the start sign on."""
+
+    characters: tuple[str, ...]
+    """`START`, then the characters of the text, unknown ones included."""
+    layers: Layers
+    """The values of each series, of shape (T, H)."""
+    nats: tuple[float | None, ...]
+    """Surprise at each character, as in `poetgen.model.scoring`; None at the start."""
+    next_characters: tuple[tuple[tuple[str, float], ...], ...]
+    """After each character the `NUM_NEXT` most probable next ones with their probabilities."""
+    unknown: frozenset[str]
+    """Characters of the text outside the vocabulary."""
+
+    @property
+    def text(self) -> str:
+        """The text without the start sign."""
+        return "".join(self.characters[1:])
+
+    @property
+    def cell(self) -> str:
+        """The network's cell: lstm, gru or rnn."""
+        series = self.layers[0]
+        return "lstm" if "cell" in series else "gru" if "update" in series else "rnn"
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """The cell's gates: an LSTM's three, a GRU's two, none of a plain RNN."""
+        return tuple(name for name in (*GATES, "reset", "update") if name in self.layers[0])
+
+    @property
+    def state(self) -> str:
+        """The series that carries memory: an LSTM's cell, otherwise the hidden state."""
+        return "cell" if self.cell == "lstm" else "hidden"
+
+    @property
+    def nats_per_character(self) -> float:
+        """The mean surprise over the characters of the text."""
+        surprises = [nats for nats in self.nats if nats is not None]
+        return sum(surprises) / len(surprises)
+
+    def mean(self, layer: int, name: str) -> list[float]:
+        """Return the mean of a series over the units of a layer, one number per position."""
+        means: list[float] = self.layers[layer][name].mean(axis=1).tolist()
+        return means
+
+    def state_norms(self, layer: int) -> list[float]:
+        """Return the Euclidean norm of the state of a layer, one number per position."""
+        norms: list[float] = np.linalg.norm(self.layers[layer][self.state], axis=1).tolist()
+        return norms
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """Text that a model generated after a prompt."""
+
+    text: str
+    """Without the prompt."""
+    ended: bool
+    """Whether the model ended the poem; otherwise it was cut off."""
+
+
+@dataclass(frozen=True)
+class GateAblation:
+    """The same text and prompt with one gate of one layer clamped."""
+
+    layer: int
+    """0 is the lowest."""
+    gate: str
+    is_open: bool
+    """Whether the gate is clamped to 1; otherwise to 0."""
+    trace: Trace
+    continuation: Continuation
+
+
+@dataclass(frozen=True)
+class GradientDecay:
+    """Norms of a loss gradient at the states 0, 1, 2 … steps before the loss."""
+
+    name: str
+    norms: tuple[float, ...]
+    """At the whole state (hidden states of all layers and an LSTM's cells together), relative to the
+    norm at the last step."""
+
+
+@dataclass(frozen=True)
+class GradientComparison:
+    """Gradient decay of several models on the same texts."""
+
+    source: str
+    """The text, or a description of the texts."""
+    decays: tuple[GradientDecay, ...]
+
+    @property
+    def lags(self) -> list[int]:
+        """The numbers of steps back to show: 1, 2, 5, 10 … and the last that all models have."""
+        last = min(len(decay.norms) for decay in self.decays) - 1
+        return [*(lag for lag in (1, 2, 5, 10, 20, 50, 100) if lag < last), last]
+
+    def rows(self, lags: Sequence[int]) -> list[list[str]]:
+        """Return a table of the norms at `lags`: the headings, then a row per model."""
+        return [
+            ["steps back", *map(str, lags)],
+            *([decay.name, *(f"{decay.norms[n]:.1e}" for n in lags)] for decay in self.decays),
+        ]
+
+
+def explain(cell: str) -> tuple[str, str]:
+    """Return why a GRU or a plain RNN has fewer series than an LSTM, and which it has."""
+    return {
+        "gru": (
+            "a GRU has neither a cell nor an LSTM's forget, input and output gates",
+            "Shown are surprise, next characters, reset and update gates and the hidden state; "
+            "no gate is clamped.",
+        ),
+        "rnn": (
+            "a plain RNN has neither gates nor a cell",
+            "Shown are surprise, next characters and the hidden state.",
+        ),
+    }[cell]

@@ -1,0 +1,200 @@
+"""PoemRNN: embedding → stacked LSTM (or GRU, or plain RNN) → projection to the vocabulary.
+
+The same weights are evaluated in two ways: whole sequences with the fused kernels of `torch.nn`, for
+training and scoring, and single steps with `poetgen.model.cell`, for sampling.  The network works on
+ids only; characters are the vocabulary's.
+
+Shape suffixes: B rows, T positions, E embedding size, H hidden size, I input size of a layer,
+F features (H, or E after the projection of a tied model), V vocabulary size.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.functional import dropout, embedding, linear
+
+from poetgen.config import ModelConfig
+from poetgen.errors import UsageError
+from poetgen.model.cell import CellWeights, gru_step, lstm_step, rnn_step
+from poetgen.model.dropout import embedding_dropout, variational_dropout, weight_dropout
+
+LayerState: TypeAlias = tuple[Tensor, ...]
+"""(hidden_BH, cell_BH) of an LSTM layer, (hidden_BH,) of the others."""
+State: TypeAlias = list[LayerState]
+"""The recurrent state of the network, lowest layer first."""
+
+_CELLS: dict[str, type[nn.LSTM] | type[nn.GRU] | type[nn.RNN]] = {
+    "lstm": nn.LSTM,
+    "gru": nn.GRU,
+    "rnn": nn.RNN,
+}
+
+
+class PoemRNN(nn.Module):
+    """A recurrent language model over ids.
+
+        network = PoemRNN(len(vocab), config.model)
+        logits_BTV, state = network(tokens_BT)
+
+    Fresh weights are drawn from torch's global generator.  With `tie_embeddings` the output layer is
+    the embedding matrix (Press & Wolf 2017), reached through a linear map from hidden to embedding
+    size; otherwise it is a separate matrix.
+    """
+
+    def __init__(self, vocab_size: int, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.cell = config.cell
+        self.hidden_size = hidden_size = config.hidden_size
+        self.embedding = nn.Parameter(torch.empty(vocab_size, config.embedding_size))
+        sizes = [config.embedding_size] + [hidden_size] * config.num_layers
+        self.layers = nn.ModuleList(
+            _CELLS[self.cell](size, hidden_size, batch_first=True) for size in sizes[:-1]
+        )
+        is_tied = config.tie_embeddings
+        self.projection = (
+            nn.Linear(hidden_size, config.embedding_size) if is_tied else nn.Identity()
+        )
+        self.output = None if is_tied else nn.Parameter(torch.empty(vocab_size, hidden_size))
+        self.output_bias = nn.Parameter(torch.zeros(vocab_size))
+        limit = config.embedding_std * 3**0.5  # U(−a, a) has the standard deviation a/√3
+        nn.init.uniform_(self.embedding, -limit, limit)
+        if self.output is not None:
+            nn.init.uniform_(self.output, -0.1, 0.1)
+        if self.cell == "lstm":
+            # A forget gate that is open at first passes gradients on (Gers et al. 2000).
+            for weights in map(cell_weights, self.layers):
+                with torch.no_grad():
+                    weights.input_bias[self.hidden_size : 2 * self.hidden_size] = 1.0
+                    weights.hidden_bias[self.hidden_size : 2 * self.hidden_size] = 0.0
+
+    @property
+    def device(self) -> torch.device:
+        return self.embedding.device
+
+    def zero_state(self, num_rows: int) -> State:
+        """Return the initial state of `num_rows` sequences: all zeros."""
+        zeros_BH = self.embedding.new_zeros(num_rows, self.hidden_size)
+        return [(zeros_BH,) * (2 if self.cell == "lstm" else 1) for _ in self.layers]
+
+    def features(self, tokens_BT: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Return (features_BTF, the state after the last position), without the output layer.
+
+        A caller can drop padded positions before it passes the features to `logits`, the most
+        expensive product.  `state` None: start from `zero_state`.
+        """
+        state = self.zero_state(len(tokens_BT)) if state is None else state
+        x_BTE = self._drop(embedding(tokens_BT, self._input_embedding()), self.config.input_dropout)
+        after: State = []
+        for number, (layer, before) in enumerate(zip(self.layers, state, strict=True), start=1):
+            x_BTE, layer_after = self._run_layer(layer, x_BTE, before)
+            after.append(layer_after)
+            is_last = number == len(self.layers)
+            rate = self.config.output_dropout if is_last else self.config.layer_dropout
+            x_BTE = self._drop(x_BTE, rate)
+        return self.projection(x_BTE), after
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Return the logits (…, V) of features (…, F)."""
+        output_VF = self.embedding if self.output is None else self.output
+        return linear(features, output_VF, self.output_bias)
+
+    def forward(self, tokens_BT: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Return (logits_BTV, state): the logits of the next id at each position."""
+        features_BTF, after = self.features(tokens_BT, state)
+        return self.logits(features_BTF), after
+
+    def step(self, tokens_B: Tensor, state: State) -> tuple[Tensor, State]:
+        """Return (logits_BV, state) after one more id per row, without dropout.
+
+        Equals `forward` in evaluation mode up to rounding.
+        """
+        x_BH = embedding(tokens_B, self.embedding)
+        after: State = []
+        for layer, before in zip(self.layers, state, strict=True):
+            computed, layer_after = layer_step(self.cell, x_BH, before, layer)
+            x_BH = computed["hidden"]
+            after.append(layer_after)
+        return self.logits(self.projection(x_BH)), after
+
+    def _input_embedding(self) -> Tensor:
+        if self.training and self.config.embedding_dropout:
+            return embedding_dropout(self.embedding, self.config.embedding_dropout)
+        return self.embedding
+
+    def _run_layer(
+        self, layer: nn.Module, x_BTE: Tensor, before: LayerState
+    ) -> tuple[Tensor, LayerState]:
+        """Run a whole sequence through the fused kernel of one layer; return (outputs_BTH, state)."""
+        batched = tuple(part.unsqueeze(0) for part in before)
+        start = batched if self.cell == "lstm" else batched[0]
+        replaced = {}
+        if self.training and self.config.weight_dropout:
+            replaced["weight_hh_l0"] = weight_dropout(
+                cell_weights(layer).from_hidden, self.config.weight_dropout
+            )
+        with self._layer_precision():
+            x_BTE, last = functional_call(layer, replaced, (x_BTE, start))
+        return x_BTE, tuple(p.squeeze(0) for p in (last if self.cell == "lstm" else (last,)))
+
+    def _layer_precision(self) -> AbstractContextManager[object]:
+        """Turn autocast off on CUDA, where it runs recurrent layers in fp16 instead of bf16.
+
+        fp16 would need loss scaling, and cuDNN in fp32 (TF32) is fast enough.
+        """
+        if self.device.type == "cuda":
+            return torch.autocast("cuda", enabled=False)
+        return nullcontext()
+
+    def _drop(self, x_BTF: Tensor, rate: float) -> Tensor:
+        if not (self.training and rate):
+            return x_BTF
+        return (variational_dropout if self.config.variational_dropout else dropout)(x_BTF, rate)
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device `name`: cpu, cuda, mps, or auto for the first available of cuda, mps and cpu.
+
+    Raises:
+        UsageError: the name is unknown, or the device is not available.
+    """
+    available: dict[str, Callable[[], bool]] = {
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+        "cpu": lambda: True,
+    }
+    if name == "auto":
+        name = next(device for device, is_available in available.items() if is_available())
+    elif name not in available:
+        raise UsageError(f"there is no device {name!r}", f"Choose auto, {', '.join(available)}.")
+    elif not available[name]():
+        raise UsageError(
+            f"{name.upper()} is not available on this machine, or this torch build lacks it",
+            "Use --device auto, or install a torch build that supports it.",
+        )
+    return torch.device(name)
+
+
+def layer_step(
+    cell: str, x_BI: Tensor, before: LayerState, layer: nn.Module
+) -> tuple[dict[str, Tensor], LayerState]:
+    """Run one step of a layer; return ({name: (B, H)} of every gate and state, the new state)."""
+    weights = cell_weights(layer)
+    if cell == "lstm":
+        step = lstm_step(x_BI, before[0], before[1], weights)
+        return step._asdict(), (step.hidden, step.cell)
+    if cell == "gru":
+        computed = gru_step(x_BI, before[0], weights)._asdict()
+    else:
+        computed = {"hidden": rnn_step(x_BI, before[0], weights)}
+    return computed, (computed["hidden"],)
+
+
+def cell_weights(layer: nn.Module) -> CellWeights:
+    """Return the weights of a one-layer `torch.nn` module in the form that `poetgen.model.cell` takes."""
+    assert isinstance(layer, nn.RNNBase)
+    return CellWeights(*layer.all_weights[0])

@@ -1,0 +1,197 @@
+"""How well a poem keeps the tone pattern and the rhyme of its form.
+
+The relaxed pattern is checked: the even positions and the last position of a line are fixed, the others
+are free.  Only a third of the regulated verse in the anthologies keeps the strict pattern, so it would
+be no useful standard.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from poetgen.prosody.forms import FORMS, LEVEL, LICENSED, LINE_TYPES, Form, form_of
+from poetgen.prosody.phonology import Reading, readings
+
+
+@dataclass(frozen=True)
+class LineScan:
+    """The scansion of one line; positions count from 1."""
+
+    text: str
+    tones: tuple[frozenset[str], ...]
+    """All tones of each character; empty for an unknown character."""
+    line_type: str
+    """The type of this line in the poem's order: a, A, b or B."""
+    pattern: str
+    """The tones of that type, e.g. 仄仄平平仄, or of its licensed variant if that fits better."""
+    breaks: tuple[int, ...]
+    """The fixed positions whose character cannot have the required tone."""
+    alternates: bool
+    """Whether positions 2 and 4 (and 6) can alternate between level and oblique, in any type."""
+    lone_level: bool
+    """孤平: a B line whose fifth-last and third-last positions are both oblique."""
+    three_level_end: bool
+    """三平尾: the last three characters can only be level."""
+    rhymes: frozenset[Reading]
+    """The readings of the last character."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The scansion of a poem in one of the four forms."""
+
+    form: Form
+    order: str
+    """The order of line types that fits best (fewest breaks, then 孤平), one letter per line."""
+    lines: tuple[LineScan, ...]
+    rhyme: frozenset[str]
+    """The 平水 groups that all even lines can share; empty if they do not rhyme."""
+    level_rhyme: bool
+    """Whether one of those groups has the level tone."""
+    first_line_rhymes: bool
+    opposed: tuple[bool, ...]
+    """对, per couplet: whether the tones at position 2 of its lines can be opposite."""
+    joined: tuple[bool, ...]
+    """粘, per pair of adjacent couplets: whether the tones at position 2 can be equal."""
+
+    @property
+    def regulated(self) -> bool:
+        """Whether all lines keep the relaxed pattern, rhyme level and have no 孤平 or 三平尾."""
+        return self.level_rhyme and not any(
+            line.breaks or line.lone_level or line.three_level_end for line in self.lines
+        )
+
+
+def scan(lines: Sequence[str]) -> Scan | None:
+    """Return the scansion of a poem's lines (without marks), or None if they have no known form.
+
+    A character with several readings may take any of them; an unknown character may take any tone.
+    """
+    form = FORMS.get(form_of(lines))
+    if form is None:
+        return None
+    tones = [tuple(frozenset(r.tone for r in readings(c)) for c in line) for line in lines]
+    even = [readings(line[-1]) for line in lines[1::2]]
+    shared = _shared(even)
+    first_line_rhymes = bool(_shared([*even, readings(lines[0][-1])]))
+    candidates = [
+        (order, tuple(_scan_line(*line) for line in zip(lines, tones, order, strict=True)))
+        for order in form.orders
+    ]
+
+    def misfit(candidate: tuple[str, tuple[LineScan, ...]]) -> tuple[int, int, bool]:
+        order, scanned = candidate
+        return (
+            sum(len(line.breaks) for line in scanned),
+            # Characters of several tones can fit two orders; 孤平 rules one of them out.
+            sum(line.lone_level for line in scanned),
+            order[0].isupper() != first_line_rhymes,
+        )
+
+    order, scanned = min(candidates, key=misfit)
+    second = [line[1] for line in tones]
+    return Scan(
+        form=form,
+        order=order,
+        lines=scanned,
+        rhyme=frozenset(reading.rhyme for reading in shared),
+        level_rhyme=any(reading.tone == LEVEL for reading in shared),
+        first_line_rhymes=first_line_rhymes,
+        opposed=tuple(
+            _can_be(second[i], second[i + 1], equal=False) for i in range(0, len(lines), 2)
+        ),
+        joined=tuple(
+            _can_be(second[i], second[i + 1], equal=True) for i in range(1, len(lines) - 1, 2)
+        ),
+    )
+
+
+def line_fits(tones: Sequence[frozenset[str]], line_type: str) -> bool:
+    """Return whether a line of these tones has no break, no 孤平 and no 三平尾.
+
+    An empty set is a character that is unknown or not yet generated: it can have any tone.
+    """
+    checked = _check(tones, line_type)
+    return not (checked.breaks or checked.lone_level or checked.three_level_end)
+
+
+def _shared(rhymes: Sequence[frozenset[Reading]]) -> frozenset[Reading]:
+    return frozenset.intersection(*rhymes)
+
+
+def _can(tones: frozenset[str], *, level: bool) -> bool:
+    """Return whether a character with these tones can be level (else: oblique)."""
+    return not tones or (LEVEL in tones if level else bool(tones - {LEVEL}))
+
+
+def _can_be(one: frozenset[str], other: frozenset[str], *, equal: bool) -> bool:
+    """Return whether two characters can have equal (else: opposite) tones."""
+    return any(
+        _can(one, level=level) and _can(other, level=level == equal) for level in (True, False)
+    )
+
+
+class _LineCheck(NamedTuple):
+    """The fields of `LineScan` that follow from tones and type."""
+
+    pattern: str
+    breaks: tuple[int, ...]
+    lone_level: bool
+    three_level_end: bool
+
+
+def _check(tones: Sequence[frozenset[str]], line_type: str) -> _LineCheck:
+    length = len(tones)
+    pattern = _extended(LINE_TYPES[line_type], length)
+    fixed = {*range(2, length + 1, 2), length}
+    breaks = _breaks(tones, pattern, fixed)
+    if line_type in LICENSED:
+        licensed = _extended(LICENSED[line_type], length)
+        licensed_breaks = _breaks(tones, licensed, fixed | {length - 2})
+        if len(licensed_breaks) < len(breaks):
+            pattern, breaks = licensed, licensed_breaks
+    first, _, third, *_ = tones[-5:]
+    oblique = [not _can(tone, level=True) for tone in (first, third)]
+    return _LineCheck(
+        pattern=pattern,
+        breaks=breaks,
+        lone_level=line_type == "B" and all(oblique),
+        three_level_end=not any(_can(tone, level=False) for tone in tones[-3:]),
+    )
+
+
+def _scan_line(text: str, tones: tuple[frozenset[str], ...], line_type: str) -> LineScan:
+    checked = _check(tones, line_type)
+    return LineScan(
+        text=text,
+        tones=tones,
+        line_type=line_type,
+        pattern=checked.pattern,
+        breaks=checked.breaks,
+        alternates=_alternates(tones),
+        lone_level=checked.lone_level,
+        three_level_end=checked.three_level_end,
+        rhymes=readings(text[-1]),
+    )
+
+
+def _extended(pattern: str, length: int) -> str:
+    """Return a five-character pattern, extended to seven by two characters of the opposite tone."""
+    return pattern if length == 5 else ("仄仄" if pattern[1] == LEVEL else "平平") + pattern
+
+
+def _breaks(tones: Sequence[frozenset[str]], pattern: str, fixed: set[int]) -> tuple[int, ...]:
+    """Return the `fixed` positions (from 1) whose character cannot have the tone in `pattern`."""
+    return tuple(
+        position
+        for position in sorted(fixed)
+        if not _can(tones[position - 1], level=pattern[position - 1] == LEVEL)
+    )
+
+
+def _alternates(tones: Sequence[frozenset[str]]) -> bool:
+    even = tones[1::2]
+    return any(
+        all(_can(tone, level=(i % 2 == 0) == first) for i, tone in enumerate(even))
+        for first in (True, False)
+    )

@@ -1,0 +1,1 @@
+"""Tables, pages and drawings: how results look.  Imports no model code."""

@@ -1,0 +1,342 @@
+"""Pages: self-contained, equal to the trace, and working in a browser."""
+
+import base64
+import json
+import re
+import struct
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from poetgen.config import Config
+from poetgen.inspection.ablation import ablate_gates
+from poetgen.inspection.gradients import compare_gradients
+from poetgen.inspection.result import Continuation, GradientComparison, GradientDecay, Trace
+from poetgen.inspection.trace import continue_text, inspect_text
+from poetgen.model.file import ModelBundle
+from poetgen.sampling.options import Options
+from poetgen.views import trace_page as page_module
+from poetgen.views.trace_page import gradient_page, trace_page
+from tests import browser
+from tests.inspection.networks import bundle_with_cell
+
+TEXT = "床前明月光，疑是地上霜。"
+WIDTHS = [1280, 390]
+
+
+class Elements(HTMLParser):
+    """Checks that elements are closed, and collects attributes that could fetch something."""
+
+    VOID = frozenset({"meta", "link", "input", "br", "path", "circle", "line", "polyline"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.fetching: list[tuple[str, str | None]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in self.VOID:
+            self.open.append(tag)
+        self.fetching += [(name, value) for name, value in attrs if name in ("src", "href")]
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in self.VOID, attrs
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def read_data(page: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert found
+    data = json.loads(found[1])
+    assert isinstance(data, dict)
+    return data
+
+
+def make_page(bundle: ModelBundle, text: str = TEXT) -> tuple[str, Trace]:
+    trace, options = inspect_text(bundle, text, Options(seed=1))
+    page = trace_page(
+        trace,
+        options,
+        continue_text(bundle, options),
+        model="tiny",
+        ablations=ablate_gates(bundle, text, options),
+    )
+    return page, trace
+
+
+@pytest.fixture
+def gates_page(tiny_model: ModelBundle) -> str:
+    return make_page(tiny_model)[0]
+
+
+@pytest.fixture
+def gradients_page(tiny_model: ModelBundle) -> str:
+    return gradient_page(compare_gradients([tiny_model], TEXT, Options()))
+
+
+@pytest.mark.parametrize("name", ["gates_page", "gradients_page"])
+def test_page_is_self_contained(name: str, request: pytest.FixtureRequest) -> None:
+    page = request.getfixturevalue(name)
+    assert not re.search(r"https?://|//[a-z]+\.|@import|url\(", page)
+    assert "default-src 'none'" in page
+    assert "__DATA__" not in page
+    assert "__TITLE__" not in page
+    elements = Elements()
+    elements.feed(page)
+    elements.close()
+    assert elements.open == []
+    assert elements.fetching == [("href", "data:,")]
+
+
+def unpack(series: dict[str, Any], num_positions: int) -> NDArray[np.float64]:
+    low, high = series["low"], series["high"]
+    if "codes" not in series:
+        assert low == high
+        return np.full((num_positions, 1), low)
+    codes = np.frombuffer(base64.b64decode(series["codes"]), np.uint8).reshape(num_positions, -1)
+    return np.asarray(low + (high - low) * (codes / 255), np.float64)
+
+
+def test_page_data_equal_trace_to_eight_bits(tiny_model: ModelBundle) -> None:
+    page, trace = make_page(tiny_model)
+    data = read_data(page)
+    assert data["characters"] == list(trace.characters)
+    assert (data["prompt"], data["seed"], data["temperature"]) == ("床前明月光，", 1, 0.8)
+    first = data["runs"][0]
+    for layer, series in enumerate(trace.layers):
+        for name, values in series.items():
+            found = unpack(first["layers"][layer][name], len(trace.characters))
+            step = float(values.max() - values.min()) / 255
+            np.testing.assert_allclose(found, values, rtol=0, atol=step / 2 + 1e-9)
+    assert first["means"][1]["forget"] == pytest.approx(trace.mean(1, "forget"), abs=1e-4)
+    assert first["nats"][1:] == pytest.approx([n for n in trace.nats if n is not None], abs=1e-3)
+
+
+def test_page_ablation_omits_layers_below(gates_page: str) -> None:
+    runs = read_data(gates_page)["runs"]
+    assert len(runs) == 1 + 12
+    upper = next(r for r in runs[1:] if (r["layer"], r["gate"], r["is_open"]) == (1, "input", True))
+    assert upper["layers"][0] is None
+    assert upper["layers"][1]["input"] == {"low": 1.0, "high": 1.0}
+    assert set(upper["means"][1]["input"]) == {1.0}
+    assert len({run["continuation"] for run in runs}) > 1
+
+
+def test_page_size_limit_omits_units(
+    tiny_model: ModelBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = len(read_data(make_page(tiny_model)[0])["runs"][0]["layers"][0]["cell"]["codes"])
+    monkeypatch.setattr(page_module, "MAX_BYTES", 13 * 16 * 40)
+    data = read_data(make_page(tiny_model)[0])
+    assert data["stride"] > 1
+    assert data["num_units"] == 16
+    codes = base64.b64decode(data["runs"][0]["layers"][0]["cell"]["codes"])
+    assert len(codes) == 13 * -(-16 // data["stride"])
+    assert len(codes) < whole
+
+
+def test_page_escapes_markup(tiny_model: ModelBundle) -> None:
+    trace, options = inspect_text(tiny_model, "床前", Options(seed=1))
+    hostile = Continuation("</script><script>alert(1)</script>", ended=True)
+    page = trace_page(trace, options, hostile, model="<b>")
+    assert "<script>alert" not in page
+    assert read_data(page)["runs"][0]["continuation"] == hostile.text
+
+
+DRIVER = """
+const $ = (id) => document.getElementById(id);
+const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+const position = () => Number($("seek").value);
+const press = (key) => document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+const picture = () => $("map").toDataURL();
+const choose = (id, value) => { $(id).value = value; $(id).dispatchEvent(new Event("change")); };
+(async () => {
+  const found = { width: innerWidth, overflow: document.documentElement.scrollWidth - innerWidth };
+  found.start = position();
+  $("forward").click(); $("forward").click(); $("back").click();
+  found.stepped = position();
+  choose("speed", "8");
+  $("play").click();
+  await wait(600);
+  $("play").click();
+  found.played = position();
+  await wait(600);
+  found.paused = position();
+  press("ArrowRight"); found.right = position();
+  press("Home"); found.home = position();
+  press("End"); found.end = position();
+  press(" "); await wait(300); found.replayed = position(); press(" ");
+  const space = new KeyboardEvent("keydown", { key: " ", bubbles: true, cancelable: true });
+  $("forward").dispatchEvent(space);
+  found.spacePresses = !space.defaultPrevented && $("play").title === "play";
+  document.querySelectorAll(".tile")[3].click();
+  found.tile = position();
+  found.now = $("now").textContent;
+  found.where = $("where").textContent;
+  document.querySelectorAll(".tile")[3].focus();
+  press("ArrowRight");
+  found.focused = document.activeElement.firstChild.textContent;
+  found.inTabOrder = [...document.querySelectorAll(".tile")].filter((tile) => tile.tabIndex === 0).length;
+  press("ArrowLeft");
+  found.flow = $("flow").getAttribute("aria-label");
+  found.next = $("next").children.length;
+  const before = picture();
+  found.orders = [...$("order").options].map((o) => { choose("order", o.value); return picture(); });
+  found.orders = new Set(found.orders).size;
+  choose("order", "index");
+  found.series = [...$("series").options].map((o) => { choose("series", o.value); return picture(); });
+  found.series = new Set(found.series).size;
+  choose("series", "forget"); choose("layer", "0");
+  found.layerChanged = picture() !== before;
+  const free = picture();
+  found.continuations = {};
+  for (const button of document.querySelectorAll(".choice")) {
+    button.click();
+    found.continuations[button.dataset.run] = $("continuation").textContent;
+    if (button.getAttribute("aria-label") === "layer 1: forget gate shut") {
+      found.clampedPicture = picture() !== free;
+      found.clampedValue = $("value-forget").textContent;
+      found.clampedShown = !$("clamped").hidden && $("chip").textContent;
+    }
+  }
+  $("chip").click();
+  found.unmodified = $("unmodified").textContent;
+  found.released = $("clamped").hidden && picture() === free;
+  found.overflowAfter = document.documentElement.scrollWidth - innerWidth;
+  found.resources = performance.getEntriesByType("resource").map((one) => one.name);
+  found.faults = faults;
+  report(found);
+})().catch((error) => report({ faults: [String(error.stack)] }));
+"""
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_page_controls(gates_page: str, tmp_path: Path, width: int) -> None:
+    found = browser.drive(gates_page, DRIVER, tmp_path, width=width)
+    assert found["faults"] == []
+    assert found["resources"] == []
+    assert found["width"] == width
+    assert found["overflow"] <= 0
+    assert found["overflowAfter"] <= 0
+    assert (found["start"], found["stepped"]) == (0, 1)
+    assert 3 <= found["played"] <= 6
+    assert found["paused"] == found["played"]
+    assert found["right"] == found["played"] + 1
+    assert (found["home"], found["end"], found["tile"]) == (0, len(TEXT), 3)
+    assert 1 <= found["replayed"] <= 3
+    assert found["spacePresses"]
+    assert found["now"].startswith("明  at ")
+    assert found["where"] == f"明 · 3 of {len(TEXT)}"
+    assert (found["focused"], found["inTabOrder"]) == ("月", 1)
+    assert re.search(r"forget gate \d\.\d\d, input gate .* candidate -?\d", found["flow"])
+    assert found["next"] == 5
+    assert (found["orders"], found["series"]) == (5, 6)
+    assert found["layerChanged"]
+    assert found["clampedPicture"]
+    assert found["clampedValue"] == "0.00"
+    assert found["clampedShown"].startswith("layer 1: forget gate shut")
+    assert found["released"]
+    assert any(text != found["unmodified"] for text in found["continuations"].values())
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_page_screenshot(gates_page: str, tmp_path: Path, width: int) -> None:
+    picture = tmp_path / f"{width}.png"
+    browser.screenshot(gates_page, picture, width=width, height=1600)
+    check_picture(picture, width, 1600)
+
+
+def check_picture(picture: Path, width: int, height: int) -> None:
+    """Check the size, and that something is drawn: an empty page compresses to less."""
+    size = struct.unpack(">II", picture.read_bytes()[16:24])
+    assert size == (max(width, browser.MIN_WIDTH), height)
+    assert picture.stat().st_size > 30_000
+
+
+def test_check_picture_refuses_empty_page(tmp_path: Path) -> None:
+    picture = tmp_path / "empty.png"
+    browser.screenshot("<!doctype html><head></head>", picture, width=1280, height=1600)
+    with pytest.raises(AssertionError):
+        check_picture(picture, 1280, 1600)
+
+
+def test_drive_catches_external_requests(gates_page: str, tmp_path: Path) -> None:
+    fetching = gates_page.replace(
+        "<header>", '<header><img src="https://example.invalid/x.png">', 1
+    )
+    with pytest.raises(AssertionError, match=r"example\.invalid"):
+        browser.drive(fetching, "report({ faults })", tmp_path, width=390)
+
+
+LONG = "昔人已乘黄鹤去，此地空余黄鹤楼。黄鹤一去不复返，白云千载空悠悠。" * 2
+assert len(LONG) == 64
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_page_layout_of_long_text(tiny_model: ModelBundle, tmp_path: Path, width: int) -> None:
+    page, _ = make_page(tiny_model, LONG)
+    script = """const box = (e) => e.getBoundingClientRect();
+      const lines = [...document.querySelectorAll(".line")];
+      const labels = [...document.querySelectorAll("#labels span")];
+      report({ faults, overflow: document.documentElement.scrollWidth - innerWidth,
+        broken: lines.filter((line) => new Set([...line.children].map((e) => box(e).top)).size > 1).length,
+        lines: lines.length, apart: Math.min(...labels.map((e) => box(e).width)),
+        note: document.getElementById("reading").textContent });"""
+    found = browser.drive(page, script, tmp_path, width=width)
+    assert found["faults"] == []
+    assert found["overflow"] <= 0
+    assert (found["lines"], found["broken"]) == (8, 0)
+    assert found["apart"] >= 16
+    assert "scroll sideways" in found["note"]
+
+
+def test_page_flags_unknown_characters(tiny_model: ModelBundle, tmp_path: Path) -> None:
+    page, _ = make_page(tiny_model, "床前明月龘。")
+    script = """const flagged = [...document.querySelectorAll(".tile.unknown")];
+      report({ faults, flagged: flagged.map((tile) => tile.firstChild.textContent),
+        signs: document.getElementById("signs").textContent });"""
+    found = browser.drive(page, script, tmp_path, width=390)
+    assert found["faults"] == []
+    assert found["flagged"] == ["龘"]
+    assert "＾ start" in found["signs"]
+    assert "dotted: not in the vocabulary" in found["signs"]
+
+
+def test_gradient_page_opens(gradients_page: str, tmp_path: Path) -> None:
+    script = """report({ faults, rows: document.querySelectorAll("tr").length,
+      overflow: document.documentElement.scrollWidth - innerWidth,
+      curves: document.querySelectorAll("polyline").length });"""
+    page = gradients_page.replace("style-src", "script-src 'unsafe-inline'; style-src", 1)
+    found = browser.drive(page, script, tmp_path, width=390)
+    assert found == {"faults": [], "rows": 1 + 4, "overflow": 0, "curves": 2 * 4}
+    picture = tmp_path / "gradients.png"
+    browser.screenshot(gradients_page, picture, width=1280, height=1000)
+    check_picture(picture, 1280, 1000)
+
+
+def test_gradient_page_escapes_markup() -> None:
+    decay = GradientDecay("<b>", (1.0, 0.25))
+    page = gradient_page(GradientComparison("<script>", (decay,)))
+    assert "<b>" not in page
+    assert "<script>" not in page
+    assert "<th>&lt;b&gt;</th><td>2.5e-01</td>" in page
+
+
+def test_page_of_gru(tiny_model: ModelBundle, tiny_config: Config, tmp_path: Path) -> None:
+    page, _ = make_page(bundle_with_cell("gru", tiny_config, tiny_model))
+    script = """document.getElementById("last").click();
+      report({ faults, position: Number(document.getElementById("seek").value),
+        flow: document.getElementById("flow"), clamps: document.querySelectorAll(".choice").length,
+        series: [...document.getElementById("series").options].map((one) => one.value),
+        heading: document.querySelector("#ablations .head").offsetHeight,
+        note: document.getElementById("note").textContent });"""
+    found = browser.drive(page, script, tmp_path, width=390)
+    assert found.pop("note").startswith("A GRU has neither a cell nor")
+    assert found.pop("series") == ["reset", "update", "candidate", "hidden"]
+    assert found == {"faults": [], "position": len(TEXT), "flow": None, "clamps": 0, "heading": 0}
