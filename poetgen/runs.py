@@ -12,11 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from poetgen.config import Config
 from poetgen.errors import ModelFileError, UsageError
 from poetgen.files import lock as lock_descriptor
 from poetgen.files import remove_partial_files, write_error, write_text
+
+if TYPE_CHECKING:
+    from poetgen.config import Config
 
 RUNS = Path("checkpoints")
 """The folder of all runs, relative to the working directory."""
@@ -101,7 +104,7 @@ class Run:
             )
         return run
 
-    def create(self, config: Config, *, overwrite: bool = False) -> None:
+    def create(self, config: "Config", *, overwrite: bool = False) -> None:
         """Create the folder, save `config` in it and make this the newest run.
 
         With `overwrite`, delete an existing run of that name first.
@@ -122,7 +125,7 @@ class Run:
             raise write_error(self.path, error) from error
         self._save_config(config)
 
-    def resume(self, config: Config) -> None:
+    def resume(self, config: "Config") -> None:
         """Clean up after a killed process, save the changed `config` and make this the newest run.
 
         Raises:
@@ -158,7 +161,7 @@ class Run:
         finally:
             os.close(descriptor)
 
-    def _save_config(self, config: Config) -> None:
+    def _save_config(self, config: "Config") -> None:
         write_text(self.config, config.to_yaml())
         write_text(RUNS / LATEST, self.name + "\n")
 
@@ -213,12 +216,16 @@ def find_model(name: str | None = None) -> ModelChoice:
     return ModelChoice(BUNDLED, f"the bundled model: {newest}, the newest run, {state}")
 
 
-def model_name(file: Path) -> str:
+def model_name(file: Path | None) -> str:
     """Return the name of the run that `file` is the best model of, else the file's stem.
+
+    A model that is in no file is just "model".
 
     >>> model_name(Path("checkpoints/spring/best.safetensors")), model_name(Path("mine.safetensors"))
     ('spring', 'mine')
     """
+    if file is None:
+        return "model"
     return file.resolve().parent.name if file.name == BEST else file.stem
 
 

@@ -139,13 +139,13 @@ def modules_without_torch() -> list[str]:
     return sorted((names - TORCH_MODULES) | LIGHT_MODULES)
 
 
-def first_import_of_torch(modules: list[str]) -> str:
-    """Return the first of `modules` that loads torch, or an empty string; they are imported in order."""
+def first_import_of(library: str, modules: list[str]) -> str:
+    """Return the first of `modules` that loads `library`, or an empty string; imported in order."""
     script = (
         "import importlib, sys\n"
         f"for name in {modules!r}:\n"
         "    importlib.import_module(name)\n"
-        "    if 'torch' in sys.modules:\n"
+        f"    if {library!r} in sys.modules:\n"
         "        print(name, end='')\n"
         "        break\n"
     )
@@ -173,17 +173,17 @@ def test_light_modules_do_not_import_torch() -> None:
     modules = modules_without_torch()
     assert len(modules) > 15
     assert set(module_names(PACKAGE)) >= {*modules, *TORCH_MODULES}
-    assert first_import_of_torch(modules) == ""
+    assert first_import_of("torch", modules) == ""
 
 
 @pytest.mark.parametrize("module", sorted(TORCH_MODULES))
 def test_torch_modules_import_torch(module: str) -> None:
-    assert first_import_of_torch([module]) == module, "remove it from TORCH_MODULES"
+    assert first_import_of("torch", [module]) == module, "remove it from TORCH_MODULES"
 
 
 def test_import_of_torch_is_found() -> None:
     modules = ["poetgen.errors", "poetgen.model.cell"]
-    assert first_import_of_torch(modules) == "poetgen.model.cell"
+    assert first_import_of("torch", modules) == "poetgen.model.cell"
 
 
 @pytest.mark.parametrize(
@@ -246,3 +246,8 @@ def make_package(folder: Path, files: Mapping[str, str]) -> Path:
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text(content)
     return package
+
+
+def test_program_starts_without_slow_libraries() -> None:
+    for library in ("pydantic", "yaml", "numpy", "tshet_uinh"):
+        assert first_import_of(library, ["poetgen.cli.main"]) == "", library

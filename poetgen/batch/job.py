@@ -78,6 +78,7 @@ class Job:
         """Yield the chunks from index `start` on, where a chunk begins."""
         requests: list[Request] = []
         num_failed = end = 0
+        chunk_size = self.chunk_size
         lines: Iterable[bytes | None] = [None] if self.prompts is None else self.prompts
         for number, line in enumerate(lines):
             first, end = number * self.options.num, (number + 1) * self.options.num
@@ -100,7 +101,7 @@ class Job:
             for index in range(max(first, start), end):
                 if request is not None:
                     requests.append(replace(request, index=index))
-                if (index + 1) % self.chunk_size == 0:
+                if (index + 1) % chunk_size == 0:
                     yield Chunk(requests, index + 1, num_failed)
                     requests, num_failed = [], 0
         if requests or num_failed:

@@ -106,19 +106,20 @@ def sample(
     request = generator.request(options, seed=seed)
     for warning in request.warnings:
         logger.warning(warning)
-    is_plain = output_format is OutputFormat.text and not explain
-    if is_plain and options.num_particles == options.best_of == 1:
-        _print_stream(
-            generator, request, script, is_live=stream is not False and sys.stdout.isatty()
-        )
+    is_text = output_format is OutputFormat.text
+    if is_text and not explain and options.num_particles == options.best_of == 1:
+        is_live = stream is not False and sys.stdout.isatty()
+        has_ended = _print_stream(generator, request, script, is_live=is_live)
     else:
-        _print_poem(generator, request, formatter)
+        has_ended = _print_poem(generator, request, formatter)
+    if is_text and not has_ended:
+        logger.info("this poem was cut off without an end")
 
 
 def _print_stream(
     generator: "Generator", request: Request, script: Script, *, is_live: bool
-) -> None:
-    """Print one poem as it is generated."""
+) -> bool:
+    """Print one poem as it is generated; return whether it ended or was cut off."""
     from poetgen.sampling.hypothesis import GivenUp, Restart
 
     printer = StreamPrinter(script, is_live)
@@ -133,20 +134,18 @@ def _print_stream(
             printer.add(event.text)
             has_ended = not event.text
     printer.close()
-    if not has_ended:
-        logger.info("this poem was cut off without an end")
+    return has_ended
 
 
-def _print_poem(generator: "Generator", request: Request, formatter: PoemFormatter) -> None:
-    """Print one poem once it is finished."""
+def _print_poem(generator: "Generator", request: Request, formatter: PoemFormatter) -> bool:
+    """Print one poem once it is finished; return whether it ended or was cut off."""
     from poetgen.sampling.generator import Failure
 
     (result,) = generator.generate([request], batch_size=request.options.batch_size)
     if isinstance(result, Failure):
         raise result.error
     sys.stdout.write(formatter.text(result, is_first=True))
-    if formatter.is_text and not result.ended:
-        logger.info("this poem was cut off without an end")
+    return result.ended
 
 
 def _run_job(

@@ -10,11 +10,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
-from poetgen.config import ConditionsConfig
 from poetgen.data.poem import Poem, is_hanzi
 from poetgen.data.vocab import Vocabulary
 from poetgen.prosody.forms import FORMS, OTHER, form_of
+
+if TYPE_CHECKING:  # pydantic takes 0.15 s to import: not for the options of the command line
+    from poetgen.config import ConditionsConfig
 
 TITLE = "<title>"
 MAX_TITLE = 24
@@ -52,7 +55,7 @@ def restrict_to(conditions: Conditions, names: Iterable[str]) -> Conditions:
     return replace(conditions, **dict.fromkeys(dropped, ""))
 
 
-def condition_symbols(poems: Iterable[Poem], config: ConditionsConfig) -> list[str]:
+def condition_symbols(poems: Iterable[Poem], config: "ConditionsConfig") -> list[str]:
     """Return the vocabulary symbols for the conditions that `config` enables.
 
     Authors need `author_min_poems` among `poems`; the most prolific come first.
@@ -83,7 +86,7 @@ def title_characters(title: str) -> str:
 
 
 def sample_conditions(
-    conditions: Iterable[Conditions], config: ConditionsConfig, seed: int, epoch: int
+    conditions: Iterable[Conditions], config: "ConditionsConfig", seed: int, epoch: int
 ) -> Iterator[Conditions]:
     """Yield a random subset of each poem's conditions, determined by (seed, epoch).
 

@@ -36,7 +36,7 @@ def evaluate_likelihood(
     subset_poems = [poems[i] for i in subset]
     conditions = _available_conditions(bundle, subset_poems)
     num_scored = len(poems) + len(conditions) * len(subset)
-    name = f"{model_name(bundle.path) if bundle.path else 'model'}: likelihood"
+    name = f"{model_name(bundle.path)}: likelihood"
     with tqdm(desc=name, total=num_scored, leave=False, disable=None, unit="") as bar:
         scores = score(bundle.network, poems, vocab)
         bar.update(len(poems))

@@ -77,8 +77,8 @@ def sample_by_form(
     of a form are then samples of the model given that it generates that form.
     """
     form_given = supports_forms(generator)
-    requested, path = sum(counts.values()), generator.bundle.path
-    name = f"{model_name(path) if path else 'model'} at {temperature:g}, {mode}"
+    requested = sum(counts.values())
+    name = f"{model_name(generator.bundle.path)} at {temperature:g}, {mode}"
     with tqdm(desc=name, total=requested, leave=False, disable=None, unit="") as bar:
         if mode == FREE and not form_given:
             return _sample_and_sort(generator, counts, temperature, seed, bar)

@@ -58,7 +58,7 @@ def compare_gradients(
         )
     decays = []
     for bundle in bundles:
-        name = model_name(bundle.path) if bundle.path else "model"
+        name = model_name(bundle.path)
         for warning in warn_of_unknown("".join(texts), bundle.vocab):
             logger.warning("%s: %s", name, warning)
         tokens_BT = _encode(texts, bundle.vocab)

@@ -111,7 +111,8 @@ def decode(
         if any(row.task.grammar for row in rows):
             apply_constraints(open_BV, rows)
             parents = _select(searches)
-            logits_BV, open_BV = logits_BV[parents], open_BV[parents]
+            if parents != list(range(len(rows))):
+                logits_BV, open_BV = logits_BV[parents], open_BV[parents]
             rows = [row for search in searches for row in search.hypotheses]
         sampled = sample_tokens(open_BV, rows)
         nats_BV = -log_softmax(logits_BV.double(), dim=-1)

@@ -157,11 +157,10 @@ class StreamPrinter:
 def constraints_dict(options: Options) -> dict[str, Any]:
     """Return what is enforced and what the model is conditioned on, by the names of the options."""
     values = asdict(options) | {"rhyme": options.rhyme or bool(options.rhyme_group)}
-    defaults = asdict(Options())
     return {
         name: values[name]
         for name, option in declared_options().items()
-        if option.group in (VERSE, CONDITION) and values[name] != defaults[name]
+        if option.group in (VERSE, CONDITION) and values[name] != getattr(Options, name)
     }
 
 

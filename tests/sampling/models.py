@@ -128,3 +128,18 @@ def streamed_text(generator: Generator, request: Request) -> str:
         assert isinstance(event, SampledToken), event
         text += event.text
     return text
+
+
+COUPLET = chain(
+    {
+        "<bos>": {"床": 1},
+        "床": {"前": 1},
+        "前": {"明": 1},
+        "明": {"月": 1},
+        "月": {"光": 0.75, "，": 0.25},
+        "光": {"。": 1},
+        "，": {"云": 1},
+        "云": {"。": 1},
+        "。": {"<eos>": 1},
+    }
+)

@@ -34,6 +34,7 @@ from poetgen.sampling.smc import ParticleFilter
 from tests.sampling.models import (
     AUTHOR_SYMBOLS,
     CONDITIONED_VOCAB,
+    COUPLET,
     FORM_SYMBOLS,
     VOCAB,
     chain,
@@ -41,20 +42,6 @@ from tests.sampling.models import (
     random_network,
     unigram,
     vocabulary,
-)
-
-COUPLET = chain(
-    {
-        "<bos>": {"床": 1},
-        "床": {"前": 1},
-        "前": {"明": 1},
-        "明": {"月": 1},
-        "月": {"光": 0.75, "，": 0.25},
-        "光": {"。": 1},
-        "，": {"云": 1},
-        "云": {"。": 1},
-        "。": {"<eos>": 1},
-    }
 )
 
 

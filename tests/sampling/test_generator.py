@@ -35,6 +35,7 @@ from poetgen.sampling.prompt import prepare_prompt
 from poetgen.sampling.request import Request
 from tests.sampling.models import (
     CONDITIONED_VOCAB,
+    COUPLET,
     VOCAB,
     chain,
     generate,
@@ -46,19 +47,6 @@ from tests.sampling.models import (
     unigram,
 )
 
-COUPLET = chain(
-    {
-        "<bos>": {"床": 1},
-        "床": {"前": 1},
-        "前": {"明": 1},
-        "明": {"月": 1},
-        "月": {"光": 0.75, "，": 0.25},
-        "光": {"。": 1},
-        "，": {"云": 1},
-        "云": {"。": 1},
-        "。": {"<eos>": 1},
-    }
-)
 GREEDY: dict[str, Any] = {"temperature": 0}
 
 
