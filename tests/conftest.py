@@ -19,6 +19,7 @@ REAL_CORPUS = Path(__file__).parent.parent.parent / "shared" / "corpus" / "tang"
 def _no_user_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("POETGEN_CORPUS", "POETGEN_CORPUS_URL", "POETGEN_CHECKPOINT"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("POETGEN_LANGUAGE", "en")
 
 
 @pytest.fixture(scope="session")

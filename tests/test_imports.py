@@ -14,7 +14,7 @@ PACKAGE = Path(poetgen.__file__).parent
 
 # Lowest first.  Parts on the same floor do not import each other.
 FLOORS = [
-    {"errors"},
+    {"errors", "language"},
     {"files", "config", "prosody"},
     {"data"},
     {"model"},
@@ -32,6 +32,7 @@ FLOOR_OF = {part: floor for floor, parts in enumerate(FLOORS) for part in parts}
 # Parts whose modules do not import torch, and their modules that do.
 WITHOUT_TORCH = {
     "errors",
+    "language",
     "files",
     "config",
     "prosody",
