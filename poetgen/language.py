@@ -1,9 +1,10 @@
 """The language of messages: English, as the code has it, or Chinese, by one catalogue.
 
 Every text for a reader is written where it is used, in English, as a literal argument of `tr` or
-`tr_plural`, so that a test can compare all of them with the catalogue `resources/messages.zh.json`.  A text
-that is declared in one place and shown in another, such as a column heading, is wrapped in `tr_noop` where it
-is declared and translated by `tr` where it is shown.  Keys, file formats and poems have no language.
+`tr_plural`, so that a test can compare all of them with the catalogue `resources/messages.zh.json`.  A
+text that is declared in one place and shown in another, such as a column heading, is wrapped in `tr_noop`
+where it is declared and translated by `tr` where it is shown.  Keys, file formats and poems have no
+language.
 
 The library speaks English until `set_language` is called; the command line calls it at its start.
 """
