@@ -7,11 +7,15 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import NoReturn, ParamSpec
 
+from typer.exceptions import TyperException
+
+from poetgen.cli.help import explain
 from poetgen.errors import PoetgenError
+from poetgen.language import tr
 
 P = ParamSpec("P")
 
@@ -20,8 +24,10 @@ class _StderrHandler(logging.Handler):
     """Prints messages to stderr, so that stdout holds results only; marks warnings as such."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        prefix = "warning: " if record.levelno == logging.WARNING else ""
-        print(prefix + record.getMessage(), file=sys.stderr, flush=True)  # noqa: T201
+        text = record.getMessage()
+        if record.levelno == logging.WARNING:
+            text = tr("warning: {text}", text=text)
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def handle_errors(command: Callable[P, None]) -> Callable[P, None]:
@@ -43,7 +49,7 @@ def handle_errors(command: Callable[P, None]) -> Callable[P, None]:
             logger.error("poetgen: %s\n  → %s", error.why, error.fix)
             raise SystemExit(error.exit_code) from error
         except KeyboardInterrupt:
-            logger.error("poetgen: interrupted")
+            logger.error("poetgen: " + tr("interrupted"))
             raise SystemExit(130) from None
         finally:
             signal.signal(signal.SIGTERM, previous or signal.SIG_DFL)  # None: not set by Python
@@ -51,8 +57,8 @@ def handle_errors(command: Callable[P, None]) -> Callable[P, None]:
     return run
 
 
-def run_program(program: Callable[[], object]) -> NoReturn:
-    """Run `program`, whatever its streams are like, and leave by SystemExit.
+def run_program(program: Callable[..., object], arguments: Sequence[str]) -> NoReturn:
+    """Run a Typer program, whatever its streams are like, and leave by SystemExit.
 
     Help and version are printed outside of any command, so this wraps them too.
     """
@@ -66,7 +72,13 @@ def run_program(program: Callable[[], object]) -> NoReturn:
     code: str | int | None = 0
     try:
         try:
-            program()
+            status = program(arguments, prog_name="poetgen", standalone_mode=False)
+            code = status if isinstance(status, int) else 0
+        except TyperException as error:
+            if error.format_message():  # else help was asked for, and printed
+                why, fix = explain(error)
+                print(f"poetgen: {why}\n  → {fix}", file=sys.stderr)  # noqa: T201
+            code = error.exit_code
         except SystemExit as end:
             # A reader (head, less) that has seen enough is a failure to typer and rich.
             code = 0 if isinstance(end.__context__, BrokenPipeError) else end.code
@@ -77,10 +89,8 @@ def run_program(program: Callable[[], object]) -> NoReturn:
         if error.errno != errno.ENOSPC:
             raise
         _abandon_stdout()
-        print(  # noqa: T201
-            "poetgen: the disk is full\n  → Free some space and run the command again.",
-            file=sys.stderr,
-        )
+        why, fix = tr("the disk is full"), tr("Free some space and run the command again.")
+        print(f"poetgen: {why}\n  → {fix}", file=sys.stderr)  # noqa: T201
         code = 1
     raise SystemExit(code)
 

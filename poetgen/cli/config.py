@@ -4,12 +4,18 @@ from typing import Annotated
 
 import typer
 
+from poetgen.cli import completion
 from poetgen.cli.options import SetOption
 
 
 def config(
     name: Annotated[
-        str, typer.Argument(metavar="NAME|FILE", help="Bundled configuration, or a YAML file.")
+        str,
+        typer.Argument(
+            metavar="NAME|FILE",
+            help="Name of a bundled configuration, or a YAML file.",
+            autocompletion=completion.configurations,
+        ),
     ] = "base",
     overrides: SetOption = None,
 ) -> None:

@@ -1,7 +1,7 @@
 """The `poetgen` program.  Nothing here or in the command files imports torch at the top."""
 
-from functools import partial
-from typing import Annotated
+import sys
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
@@ -11,32 +11,32 @@ from poetgen.cli.config import config
 from poetgen.cli.corpus import fetch, report
 from poetgen.cli.evaluate import evaluate
 from poetgen.cli.export import export
+from poetgen.cli.help import EXAMPLE, Command, Group
 from poetgen.cli.info import info
 from poetgen.cli.inspect import inspect
 from poetgen.cli.sample import sample
 from poetgen.cli.scan import scan
 from poetgen.cli.train import train
+from poetgen.language import environment_language, set_language, tr, tr_noop
 
 app = typer.Typer(
-    help="Train a stacked LSTM on Tang poems and generate new ones.",
-    no_args_is_help=True,
+    cls=Group,
+    help=tr_noop("Train a stacked LSTM on Tang poems and generate new ones."),
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    epilog="Example: `poetgen sample 床前 --temperature 0.8`",
+    epilog=EXAMPLE.format(command="poetgen sample 床前 --temperature 0.8"),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 corpus_app = typer.Typer(
-    help="Fetch the corpus; report on what is in it.",
+    cls=Group,
+    help=tr_noop("Download the corpus, or report on its contents."),
     no_args_is_help=True,
-    epilog="Example: `poetgen corpus fetch`",
+    epilog=EXAMPLE.format(command="poetgen corpus fetch"),
 )
 app.add_typer(corpus_app, name="corpus")
 
 # Every help text ends in commands that can be typed.
 for _app, _name, _command, *_examples in (
-    (corpus_app, "fetch", fetch, "corpus fetch --output-dir data/tang"),
-    (corpus_app, "report", report, "corpus report --corpus data/tang --json"),
-    (app, "train", train, "train --config base --set train.epochs=4 --run short"),
     (
         app,
         "sample",
@@ -46,25 +46,65 @@ for _app, _name, _command, *_examples in (
         "sample 白日 --form 五绝 --rhyme-group 尤 --explain",
         "sample --prompts prompts.txt --form 五律 --rhyme --output poems.jsonl",
     ),
-    (app, "eval", evaluate, "eval --corpus data/tang --split test --json"),
+    (app, "scan", scan, "scan 白日依山尽，黄河入海流。欲穷千里目，更上一层楼。"),
     (app, "inspect", inspect, "inspect 床前明月光，疑是地上霜。 --output gates.html"),
+    (app, "train", train, "train --config base --set train.epochs=4 --run short"),
+    (app, "eval", evaluate, "eval --corpus data/tang --split test --json"),
     (app, "info", info, "info --json"),
     (app, "config", config, "config tiny --set train.epochs=4 > mine.yaml"),
     (app, "export", export, "export short --int8 --output short.safetensors"),
-    (app, "scan", scan, "scan 白日依山尽，黄河入海流。欲穷千里目，更上一层楼。"),
+    (corpus_app, "fetch", fetch, "corpus fetch --output-dir data/tang"),
+    (corpus_app, "report", report, "corpus report --corpus data/tang --json"),
 ):
-    _epilog = "\n\n".join(f"Example: `poetgen {example}`" for example in _examples)
-    _app.command(_name, epilog=_epilog)(handle_errors(_command))
+    _epilog = "\n\n".join(EXAMPLE.format(command=f"poetgen {one}") for one in _examples)
+    _app.command(_name, cls=Command, epilog=_epilog)(handle_errors(_command))
 
 
 @app.callback(invoke_without_command=True)
 def _options(
+    ctx: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    language: Annotated[  # noqa: ARG001 (read by `main`, before Typer builds a help text)
+        Literal["en", "zh"] | None,
+        typer.Option(
+            help="Language of help, messages and pages, in any command. "
+            "Default: $POETGEN_LANGUAGE, else the locale's."
+        ),
+    ] = None,
 ) -> None:
     if version:
         typer.echo(f"poetgen {poetgen.__version__}")
-        raise typer.Exit
+    elif ctx.invoked_subcommand is None:
+        _welcome()
 
 
-main = partial(run_program, app)
-"""Run the program; it leaves by SystemExit."""
+def _welcome() -> None:
+    """Print what one can do, and a first command."""
+    typer.echo(tr("poetgen generates Tang poems with a stacked LSTM. A trained model is included."))
+    for text, command in (
+        (tr("Generate a poem:"), "sample 床前"),
+        (tr("In a form, with rhyme and tones:"), "sample --form 七绝 --rhyme --tones"),
+        (tr("Scan a poem:"), "scan 白日依山尽，黄河入海流。欲穷千里目，更上一层楼。"),
+        (tr("See what the gates do:"), "inspect 床前明月光 --output gates.html"),
+        (tr("Train a small model, in a minute:"), "train --config tiny --corpus starter"),
+    ):
+        typer.echo(f"\n{text}\n  poetgen {command}")
+    typer.echo("\n" + tr("All commands: poetgen --help    中文：poetgen --language zh"))
+
+
+def main() -> NoReturn:
+    """Run the program; it leaves by SystemExit.
+
+    `--language` works in any position: it is moved to the front, where Typer takes it.
+    """
+    arguments = sys.argv[1:]
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    language: list[str] = []
+    for index, argument in enumerate(arguments[:end]):
+        if argument == "--language" or argument.startswith("--language="):
+            language = arguments[index : index + 1 + ("=" not in argument)]
+            arguments = [*language, *arguments[:index], *arguments[index + len(language) :]]
+            break
+    name = "".join(language).removeprefix("--language").removeprefix("=")
+    set_language("zh" if (name or environment_language()) == "zh" else "en")
+    run_program(app, arguments)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeAlias, get_type_hints
 
 import typer
 
+from poetgen.cli import completion
 from poetgen.sampling.options import Options, declared_options, option_help
 
 ModelOption: TypeAlias = Annotated[
@@ -18,26 +19,41 @@ ModelOption: TypeAlias = Annotated[
         metavar="MODEL",
         help="Model file, run folder, name of a run, or tang (the bundled model). "
         "Default: $POETGEN_CHECKPOINT, the newest run, the bundled model.",
+        autocompletion=completion.models,
     ),
 ]
 CorpusOption: TypeAlias = Annotated[
     list[Path] | None,
     typer.Option(
         "--corpus",
-        help="File or folder of poems (JSON, JSONL, or text with a poem per line), or `starter`; "
-        "repeatable. Default: that of the configuration or run, else $POETGEN_CORPUS, else data/tang.",
+        help="File or folder of poems (JSON, JSONL, or text with a poem per line), or starter, the "
+        "bundled verses; repeatable. Default: as configured, $POETGEN_CORPUS, data/tang.",
     ),
 ]
 DeviceOption: TypeAlias = Annotated[
-    str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda or mps.")
+    str,
+    typer.Option(
+        "--device", metavar="DEVICE", help="Device to compute on: auto, cpu, cuda or mps."
+    ),
 ]
 SetOption: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one value; repeatable."),
+    typer.Option(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        help="Change one value of the configuration; repeatable.",
+    ),
 ]
 JsonOption: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print JSON instead of a table.")
 ]
+
+
+_COMPLETIONS = {
+    "form": completion.forms,
+    "rhyme_group": completion.rhyme_groups,
+    "author": completion.authors,
+}
 
 
 def takes_sampling_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -50,7 +66,11 @@ def takes_sampling_options(command: Callable[..., None]) -> Callable[..., None]:
             typer.Argument(help=texts[name])
             if name == "prompt"
             else typer.Option(
-                *flags, help=texts[name], metavar=option.metavar, rich_help_panel=option.group
+                *flags,
+                help=texts[name],
+                metavar=option.metavar,
+                rich_help_panel=option.group,
+                autocompletion=_COMPLETIONS.get(name),
             )
         )
         parameters.append(

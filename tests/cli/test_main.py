@@ -32,14 +32,25 @@ def test_version_is_that_of_the_package() -> None:
     assert (result.exit_code, result.stdout) == (0, f"poetgen {poetgen.__version__}\n")
 
 
-def test_program_without_a_command_shows_help() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "poetgen"], capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 2
-    assert "Usage" in done.stdout + done.stderr
-    assert "sample" in done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
+def test_program_without_a_command_shows_a_first_command() -> None:
+    done = run()
+    assert (done.returncode, done.stderr) == (0, "")
+    first, *rest = done.stdout.split("\n\n")
+    assert first == "poetgen generates Tang poems with a stacked LSTM. A trained model is included."
+    assert rest[0] == "Generate a poem:\n  poetgen sample 床前"
+    assert "poetgen --help" in rest[-1]
+    commands = re.findall(r"^  poetgen (.*)", done.stdout, re.MULTILINE)
+    assert len(commands) == 5
+    for command in commands:
+        # With --help at its end the line is parsed, but nothing is run.
+        assert runner.invoke(app, [*shlex.split(command), "--help"]).exit_code == 0
+
+
+def test_group_without_a_command_shows_help() -> None:
+    done = run("corpus")
+    assert (done.returncode, done.stderr) == (2, "")
+    assert "Usage" in done.stdout
+    assert "fetch" in done.stdout
 
 
 @pytest.mark.parametrize("option", ["--help", "-h"])
@@ -51,14 +62,41 @@ def test_help_names_every_command(option: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["smaple"], ["sample", "--temprature", "1"], ["corpus", "x"]]
+    ("arguments", "why", "fix"),
+    [
+        ("smaple", "there is no command smaple", "Did you mean sample?"),
+        ("corpus x", "there is no command x", "See poetgen corpus --help."),
+        ("sample --temprature 1", "there is no option --temprature", "Did you mean --temperature?"),
+        ("sample --json=3", "--json takes no value", "See poetgen --help."),
+        ("sample --seed", "--seed needs a value", "See poetgen --help."),
+        ("sample a b", "unexpected: b", "See poetgen sample --help."),
+        ("export", "MODEL is missing", "See poetgen export --help."),
+        (
+            "sample --num x",
+            "the value of --num is invalid: expected a whole number",
+            "See poetgen sample --help.",
+        ),
+        (
+            "inspect 山 --temperature x",
+            "the value of --temperature is invalid: expected a number",
+            "See poetgen inspect --help.",
+        ),
+        (
+            "corpus report --min-count 0",
+            "the value of --min-count is invalid: expected 1 or more",
+            "See poetgen corpus report --help.",
+        ),
+        (
+            "sample --script q",
+            "the value of --script is invalid: 'q' is not one of 'simplified', 'traditional'",
+            "See poetgen sample --help.",
+        ),
+    ],
 )
-def test_program_refuses_an_unknown_word(arguments: list[str]) -> None:
-    result = runner.invoke(app, arguments)
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert "Usage" in result.stderr
-    assert "for help" in result.stderr
-    assert "Traceback" not in result.stderr
+def test_program_explains_a_wrong_call_in_two_lines(arguments: str, why: str, fix: str) -> None:
+    done = run(*arguments.split())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"poetgen: {why}\n  → {fix}\n"
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -103,6 +141,11 @@ def test_sample_refuses_options_before_importing_torch(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert "poetgen: temperature is -1.0" in done.stderr
     assert not re.search(r"\| +torch\b", done.stderr)
+
+
+def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    call = [sys.executable, "-m", "poetgen", *arguments]
+    return subprocess.run(call, capture_output=True, text=True, timeout=60)
 
 
 PROGRAM = f"{shlex.quote(sys.executable)} -m poetgen"

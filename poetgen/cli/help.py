@@ -1,0 +1,140 @@
+"""Help texts and Typer's own errors, in the language of the user.
+
+Help is declared in English where an option is declared; here it is translated while it is shown.  An
+error of Typer's parser becomes one line why and one line what to do, like every other error.
+"""
+
+import inspect
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
+
+from poetgen.language import current_language, tr, tr_noop
+
+if TYPE_CHECKING:
+    from typer import Context
+
+EXAMPLE = tr_noop("Example: `{command}`")
+"""The form of the lines that a help text ends in."""
+
+
+class Command(TyperCommand):
+    """A command whose help is shown in the current language."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        with _presented(self, ctx):
+            super().format_help(ctx, formatter)
+
+    def format_usage(self, ctx: Any, formatter: Any) -> None:
+        pieces = " ".join(self.collect_usage_pieces(ctx))
+        formatter.write_usage(ctx.command_path, pieces, prefix=tr("Usage: "))
+
+
+class Group(TyperGroup):
+    """A group of commands whose help is shown in the current language."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        with _presented(self, ctx):
+            super().format_help(ctx, formatter)
+
+    def format_usage(self, ctx: Any, formatter: Any) -> None:
+        pieces = " ".join(self.collect_usage_pieces(ctx))
+        formatter.write_usage(ctx.command_path, pieces, prefix=tr("Usage: "))
+
+
+def help_text(text: str) -> str:
+    r"""Return a help text as the catalogue has it: a line per paragraph.
+
+    >>> help_text("Generate poems.\\n\\n    Poems go to\\n    standard output.")
+    'Generate poems.\\n\\nPoems go to standard output.'
+    """
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+def explain(error: TyperException) -> tuple[str, str]:
+    """Return why the arguments were refused, and what to do."""
+    given: Any = error  # of a class that typer does not export
+    context: Any = getattr(error, "ctx", None)
+    fix = tr("See {command} --help.", command=context.command_path if context else "poetgen")
+    if given.__class__.__name__ == "NoSuchOption":
+        return tr("there is no option {name}", name=given.option_name), _guess(
+            given.possibilities or [], fix
+        )
+    if unknown := re.match("No such command '(.*?)'", error.format_message()):
+        near = get_close_matches(unknown[1], list(context.command.commands), n=1)
+        return tr("there is no command {name}", name=unknown[1]), _guess(near, fix)
+    if given.__class__.__name__ == "MissingParameter":
+        return tr("{name} is missing", name=given.param.get_error_hint().strip("'")), fix
+    why = next(
+        (
+            tr(template, **found.groupdict())
+            for pattern, template in _REASONS
+            if (found := re.search(pattern, error.message, re.DOTALL))
+        ),
+        error.message.rstrip("."),
+    )
+    if given.__class__.__name__ == "BadParameter" and given.param is not None:
+        name = given.param.opts[0]
+        why = tr("the value of {name} is invalid: {why}", name=name, why=why)
+    return why, fix
+
+
+_REASONS = (
+    (r"valid integer", tr_noop("expected a whole number")),
+    (r"valid number", tr_noop("expected a number")),
+    (
+        r"(?P<value>'.*') is not one of (?P<choices>'.*')",
+        tr_noop("{value} is not one of {choices}"),
+    ),
+    (r"greater than or equal to (?P<low>\S+)", tr_noop("expected {low} or more")),
+    (r"less than or equal to (?P<high>\S+)", tr_noop("expected {high} or less")),
+    (r"Option '(?P<name>.*)' requires an argument", tr_noop("{name} needs a value")),
+    (r"Option '(?P<name>.*)' does not take a value", tr_noop("{name} takes no value")),
+    (r"extra argument\S* \((?P<words>.*)\)", tr_noop("unexpected: {words}")),
+)
+"""What the parser says, and how poetgen says it."""
+
+
+def _guess(names: list[str], fix: str) -> str:
+    return tr("Did you mean {names}?", names=", ".join(sorted(names))) if names else fix
+
+
+@contextmanager
+def _presented(command: Any, ctx: "Context") -> Iterator[None]:
+    """Translate what Typer shows in the help of `command`, until the help has been shown."""
+    from typer import rich_utils
+
+    params = command.get_params(ctx)
+    changes = [(param, "metavar", "") for param in params if getattr(param, "is_flag", False)]
+    if current_language() != "en":
+        texts = [(param, key) for param in params for key in ("help", "rich_help_panel")]
+        texts += [(one, "help") for one in (command, *getattr(command, "commands", {}).values())]
+        texts += [(rich_utils, name) for name in _TYPER_TEXTS]
+        found = ((owner, name, getattr(owner, name, None)) for owner, name in texts)
+        changes += [(owner, name, tr(help_text(text))) for owner, name, text in found if text]
+        examples = re.findall("`(.*?)`", command.epilog or "")
+        epilog = "\n\n".join(tr(EXAMPLE, command=example) for example in examples)
+        changes.append((command, "epilog", epilog))
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in changes]
+    try:
+        for owner, name, value in changes:
+            setattr(owner, name, value)
+        yield
+    finally:
+        for owner, name, value in before:
+            setattr(owner, name, value)
+
+
+_TYPER_TEXTS = {
+    "ARGUMENTS_PANEL_TITLE": tr_noop("Arguments"),
+    "OPTIONS_PANEL_TITLE": tr_noop("Options"),
+    "COMMANDS_PANEL_TITLE": tr_noop("Commands"),
+    "DEFAULT_STRING": tr_noop("[default: {}]"),
+    "REQUIRED_LONG_STRING": tr_noop("[required]"),
+}
