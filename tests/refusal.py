@@ -1,4 +1,4 @@
-"""What it looks like when a call is refused, and something that must never be unpickled."""
+"""The form of a refusal, and an object that must never be unpickled."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What users install: the wheel holds the configurations, the starter verses and the manifest."""
+"""The package that users install: the wheel contains configurations, starter verses and manifest."""
 
 import subprocess
 import sys

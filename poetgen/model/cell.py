@@ -26,7 +26,7 @@ class CellWeights(NamedTuple):
     input_bias: Tensor
     """(4H,), (3H,) or (H,)."""
     hidden_bias: Tensor
-    """Of the same shape; torch keeps both, and they are added."""
+    """The same shape; torch keeps both, and they are added."""
 
 
 class LSTMStep(NamedTuple):

@@ -36,16 +36,16 @@ from poetgen.sampling.request import Request
 from poetgen.sampling.smc import ParticleFilter
 
 MAX_ATTEMPTS = 8
-"""How often a poem is started, each time further along its random stream, before it is given up."""
+"""Attempts at a poem, each further along its random stream, before it is given up."""
 
 _ROW_BLOCK = 8
 # A matrix product gives a row the same bits at any position if the number of rows is a multiple of the
-# kernel's block; with an odd number of rows another kernel runs, which adds in another order and now
-# and then changes a choice.  So batches are padded with idle rows, even a batch of one.
+# kernel's block; with an odd number of rows another kernel runs, which adds in another order and
+# occasionally changes a choice.  So batches are padded with idle rows, even a batch of one.
 
 
 class Search(Protocol):
-    """How the hypotheses of one poem become a poem."""
+    """The search for a poem among its hypotheses."""
 
     task: PoemTask
     hypotheses: list[Hypothesis]
@@ -90,10 +90,10 @@ def decode(
     A poem ends with `EOS`, or `context.max_tokens` after its prompt without one, unless its constraints
     fix its end.  A `Restart` or `GivenUp` makes the tokens of its poem before it void.
 
-    A line that the network would generate and that is a line of the training text is rejected at its
-    last character: another one is drawn in its place, with the next number of the poem's stream, from
-    what is left.  So tokens yielded before remain valid.  The weights of particles account for rejected
-    characters only, not for those that would have been: an approximation.
+    A character that would complete a line of the training text is rejected: another one is drawn in its
+    place from the rest, with the next number of the poem's stream.  Tokens yielded before remain valid.
+    The weights of particles account for characters that were drawn and rejected, not for those that
+    would have been rejected: an approximation.
     """
     searches, events = _start(requests, context)
     if events:
@@ -135,7 +135,7 @@ def mask_specials(logits_BV: Tensor, rows: Sequence[Hypothesis], vocab: Vocabula
 
 
 def apply_constraints(logits_BV: Tensor, rows: Sequence[Hypothesis]) -> None:
-    """Put −∞, in place, where the constraints leave no choice, and update the rows' weights.
+    """Set forbidden logits to −∞, in place, and update the rows' weights.
 
     A weight is multiplied by the share of the probability mass that is left.  A row with nothing left
     is dead.
@@ -247,7 +247,7 @@ def _advance(
 
 
 def _restart(search: Search) -> GivenUp | None:
-    """Start a search again; return why not if it was started too often."""
+    """Start a search again; return the failure if it was started too often."""
     task = search.task
     # Greedy choice meets the same dead end each time.
     if task.num_attempts < MAX_ATTEMPTS and task.options.temperature > 0:

@@ -26,7 +26,7 @@ class Sample:
     request: Request
     poem: Poem
     likelihood: Likelihood
-    """Of the whole poem, prompt and end included; equals `score` unless the poem was cut off."""
+    """The whole poem, prompt and end included; equals `score` unless the poem was cut off."""
     ended: bool
     """Whether the model ended it; otherwise it was cut off."""
     tokens: tuple[SampledToken, ...] = ()
@@ -42,7 +42,7 @@ class Sample:
 
     @property
     def sampled_nats_per_token(self) -> float:
-        """−ln of the model's probability per sampled token: what candidates are ranked by."""
+        """−ln of the model's probability per sampled token, by which candidates are ranked."""
         sampled = [step.nats for step in self.tokens if not step.in_prompt]
         return sum(sampled) / max(1, len(sampled))
 

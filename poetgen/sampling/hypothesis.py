@@ -1,4 +1,4 @@
-"""A partial poem: what it has read, what may come next, and what was sampled.
+"""A partial poem: the tokens read, the tokens that may come next, and the tokens sampled.
 
 A `PoemTask` is what all hypotheses of one poem share, a `Hypothesis` is one partial poem and occupies
 one row of the batch.  Works without logits: the loop in `decode` asks what may come next and appends what
@@ -57,7 +57,7 @@ Event = SampledToken | Restart | GivenUp
 
 @dataclass(frozen=True)
 class Context:
-    """What all poems of a generator share."""
+    """The data that all poems of a generator share."""
 
     vocab: Vocabulary
     max_tokens: int

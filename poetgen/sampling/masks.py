@@ -1,4 +1,4 @@
-"""What a grammar allows, as masks over a vocabulary.
+"""Masks over a vocabulary of the tokens that a grammar allows.
 
 Shape suffixes: V vocabulary size.
 """

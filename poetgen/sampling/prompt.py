@@ -1,4 +1,4 @@
-"""A prompt as people type it → the text that the model continues.  Does not import torch."""
+"""Turn a prompt as people type it into the text that the model continues.  Does not import torch."""
 
 import unicodedata
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Prompt:
 
     text: str = ""
     warnings: tuple[str, ...] = ()
-    """What the user should know, such as characters outside the vocabulary."""
+    """Warnings for the user, such as characters outside the vocabulary."""
 
 
 NO_PROMPT = Prompt()

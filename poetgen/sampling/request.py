@@ -1,4 +1,4 @@
-"""One poem that is asked for: options, prompt and random stream.  Does not import torch."""
+"""The request for one poem: options, prompt and random stream.  Does not import torch."""
 
 import random
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Request:
     """Number of the poem in its call; with the seed it determines the random stream."""
     prompt: Prompt = NO_PROMPT
     warnings: tuple[str, ...] = ()
-    """What the user should know before anything is generated."""
+    """Warnings to show before anything is generated."""
     candidate: int = 0
     """Which of the `best_of` candidates this is."""
 

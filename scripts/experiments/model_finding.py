@@ -1,4 +1,4 @@
-"""What a model's gates do at punctuation, which units count, and what happens without them.
+"""A model's gates at punctuation, the units that count characters, and the poems without these units.
 
     python scripts/experiments/model_finding.py --model NAME
 

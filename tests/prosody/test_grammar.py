@@ -1,4 +1,4 @@
-"""What may come next in a verse: tone patterns by hand, real verses, and random walks."""
+"""The grammars of verse: tone patterns by hand, real verses, and random walks."""
 
 from collections.abc import Mapping
 from itertools import product
@@ -114,7 +114,7 @@ def test_next_tones_lead_to_the_lines_that_scan_accepts(line_type: str, length: 
 
 
 @pytest.mark.parametrize("line_type", "aAbB")
-def test_next_tones_foresee_a_template(line_type: str) -> None:
+def test_next_tones_match_a_template(line_type: str) -> None:
     single = {line for line in accepted_lines(line_type, 5) if "中" not in line}
     for template in map("".join, product("平仄中", repeat=5)):
         fitting = {

@@ -246,7 +246,7 @@ def test_stream_printer_prints_what_the_formatter_does(
 
 
 def shown_so_far(text: str, script: Script, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """What is printed with each character, and at the end."""
+    """The text that is printed with each character, and at the end."""
     seen = []
     printer = StreamPrinter(script, is_live=True)
     for character in text:
@@ -277,7 +277,7 @@ def test_stream_printer_prints_a_pipe_at_the_end_only(capsys: pytest.CaptureFixt
 
 
 def on_screen(printed: str) -> list[str]:
-    """What a terminal shows that supports the two commands that are used."""
+    """The screen of a terminal that supports the two commands in use."""
     rows, row = [""], 0
     for piece in printed.replace("\x1b[", "\x1b").split("\x1b"):
         if piece[:1].isdigit():
