@@ -71,11 +71,14 @@ def _open(page: str, folder: Path, width: int, height: int, *options: str) -> st
     return done.stdout
 
 
-def drive(page: str, script: str, folder: Path, *, width: int) -> dict[str, Any]:
+def drive(
+    page: str, script: str, folder: Path, *, width: int, is_dark: bool = False
+) -> dict[str, Any]:
     """Run `script` in the loaded `page` and return the value that it passes to `report`."""
     page = page.replace("<head>", "<head>" + _WATCH, 1)
     page = page.replace("</body>", f"<script>{script}</script></body>", 1)
-    dom = _open(page, folder, width, 844, "--virtual-time-budget=20000", "--dump-dom")
+    scheme = f"--blink-settings=preferredColorScheme={0 if is_dark else 1}"
+    dom = _open(page, folder, width, 844, scheme, "--virtual-time-budget=20000", "--dump-dom")
     found = re.search(r'<pre id="reported">(.+?)</pre>', dom, re.DOTALL)
     assert found, dom[-2000:]
     value = json.loads(unescape(found[1]))

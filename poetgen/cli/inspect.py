@@ -1,14 +1,17 @@
 """`poetgen inspect`."""
 
+import json
 import logging
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from poetgen.cli.options import DeviceOption, ModelOption
+from poetgen.cli.options import DeviceOption, JsonOption, ModelOption
 from poetgen.errors import UsageError
+from poetgen.language import current_language, tr
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +27,7 @@ def inspect(
         bool,
         typer.Option(
             "--gradients",
-            help="Show gradient decay in this model and in fresh ones of each cell; "
+            help="Show gradient decay in this model and in freshly initialized ones of each cell; "
             "without TEXT, on generated poems.",
         ),
     ] = False,
@@ -33,10 +36,11 @@ def inspect(
         typer.Option(
             "--output",
             "-o",
-            help="Also write a page (.html: heat maps, animation, clamped gates) or a figure "
+            help="Also save a page (.html: heat maps, animation, clamped gates) or a figure "
             "(.svg; .png needs the extra plot).",
         ),
     ] = None,
+    as_json: JsonOption = False,
     temperature: Annotated[
         float,
         typer.Option(
@@ -54,27 +58,26 @@ def inspect(
     model: ModelOption = None,
     device: DeviceOption = "cpu",
 ) -> None:
-    """Look into the model as it reads a text: surprise, predictions, gates and cells.
+    """Show what the model computes as it reads a text: surprise, predictions, gates and cells.
 
     Prints a row per character. A page (--output gates.html) shows each unit and works offline.
     """
     _check_arguments(text, generate=generate, gradients=gradients, against=against)
-    from rich.console import Console
-
     from poetgen.runs import find_model, model_name
     from poetgen.sampling.options import Options
     from poetgen.views.figure import check_output, save_figure
 
     options = Options(temperature=temperature, seed=seed)
     if output is not None:
-        check_output(output, has_chinese=not gradients)
+        check_output(output, has_chinese=not gradients or current_language() == "zh")
     choice = find_model(model)
-    logger.info("model %s (%s)", choice.path, choice.why)
+    logger.info(tr("model {path} ({why})", path=choice.path, why=choice.why))
     paths = [choice.path, *(find_model(name).path for name in against or [])]
     for path in paths[1:]:
-        logger.info("against %s", path)
+        logger.info(tr("compared with {path}", path=path))
     from poetgen.inspection.ablation import ablate_gates
     from poetgen.inspection.gradients import compare_gradients
+    from poetgen.inspection.result import gradients_to_json, trace_to_json
     from poetgen.inspection.trace import continue_text, inspect_text
     from poetgen.model.file import load_model
     from poetgen.views.trace_figure import gradient_figure, trace_figure
@@ -82,26 +85,35 @@ def inspect(
     from poetgen.views.trace_table import gradient_report, trace_report
 
     bundles = [load_model(path, device) for path in paths]
-    console = Console(highlight=False, markup=False)
+    name = model_name(choice.path)
     is_page = output is not None and output.suffix.lower() == ".html"
     if gradients:
         comparison = compare_gradients(bundles, text, options)
-        console.print(gradient_report(comparison, width=console.width))
         draw = partial(gradient_page if is_page else gradient_figure, comparison)
+        values, report = gradients_to_json(comparison), partial(gradient_report, comparison)
     else:
         trace, options = inspect_text(bundles[0], text or "", options, generate=generate)
-        console.print(trace_report(trace, width=console.width))
         draw = partial(trace_figure, trace)
-        if is_page:
-            continuation = continue_text(bundles[0], options)
-            ablations = ablate_gates(bundles[0], trace.text, options)
-            name = model_name(choice.path)
-            draw = partial(
-                trace_page, trace, options, continuation, model=name, ablations=ablations
-            )
+        values, report = trace_to_json(trace, name), partial(trace_report, trace)
+    _print(values, report, as_json=as_json)
+    if is_page and not gradients:
+        continuation = continue_text(bundles[0], options)
+        ablations = ablate_gates(bundles[0], trace.text, options)
+        draw = partial(trace_page, trace, options, continuation, model=name, ablations=ablations)
     if output is not None:
         save_figure(draw(), output)
-        logger.info("wrote %s", output)
+        logger.info(tr("wrote {path}", path=output))
+
+
+def _print(values: Mapping[str, object], report: Callable[..., object], *, as_json: bool) -> None:
+    """Print `values` as JSON, or the report for the width of the terminal."""
+    if as_json:
+        typer.echo(json.dumps(values, ensure_ascii=False, indent=1))
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    console.print(report(width=console.width))
 
 
 def _check_arguments(
@@ -110,13 +122,14 @@ def _check_arguments(
     from poetgen.data.normalize import normalize
     from poetgen.prosody.marks import MARKS
 
+    example = tr("Give a line, such as 床前明月光。")
     if text is None and not gradients:
-        raise UsageError("there is no text to inspect", "Give a line, such as 床前明月光。")
+        raise UsageError(tr("there is no text to inspect"), example)
     if text is not None and not normalize(text).strip(MARKS):
-        raise UsageError(
-            f"the text “{text}” contains no character", "Give a line, such as 床前明月光。"
-        )
+        raise UsageError(tr("the text “{text}” contains no character", text=text), example)
     if gradients and generate:
-        raise UsageError("--generate and --gradients exclude each other", "Leave one of them out.")
+        raise UsageError(
+            tr("--generate and --gradients exclude each other"), tr("Leave one of them out.")
+        )
     if against and not gradients:
-        raise UsageError("--against requires --gradients", "Add --gradients.")
+        raise UsageError(tr("--against requires --gradients"), tr("Add --gradients."))

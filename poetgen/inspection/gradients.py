@@ -7,7 +7,7 @@ Shape suffixes: B rows, T positions.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -16,7 +16,9 @@ from torch.nn.functional import cross_entropy
 
 from poetgen.data.vocab import BOS, Vocabulary
 from poetgen.errors import UsageError
+from poetgen.inspection.progress import track
 from poetgen.inspection.result import GradientComparison, GradientDecay
+from poetgen.language import tr
 from poetgen.model.file import ModelBundle
 from poetgen.model.network import PoemRNN
 from poetgen.runs import model_name
@@ -29,6 +31,8 @@ MAX_LAG = 100
 MIN_CHARACTERS = 5
 _NUM_POEMS = 64
 _NUM_TEXTS = 16
+_BATCH_SIZE = 16
+"""Poems generated at once: small enough to show progress.  The poems do not depend on it."""
 
 logger = logging.getLogger(__name__)
 
@@ -45,37 +49,46 @@ def compare_gradients(
         UsageError: the given or generated text is too short.
     """
     first = bundles[0]
-    if text is None:
-        texts = sample_texts(first, options)
-        source = f"{len(texts)} poems of its own, {len(texts[0])} characters each"
-    else:
-        source = prepare_prompt(text, first.vocab).text
-        texts = [source]
+    texts = (
+        sample_texts(first, options) if text is None else [prepare_prompt(text, first.vocab).text]
+    )
     if len(texts[0]) < MIN_CHARACTERS:
-        raise UsageError(
-            f"{texts[0] or 'the generated text'} is too short to measure gradient decay",
-            f"Give {MIN_CHARACTERS} characters or more, such as 床前明月光，疑是地上霜。",
+        why = (
+            tr("the generated text is too short to measure gradient decay")
+            if text is None
+            else tr("{text} is too short to measure gradient decay", text=texts[0])
         )
-    decays = []
+        fix = tr(
+            "Give {num} characters or more, such as 床前明月光，疑是地上霜。", num=MIN_CHARACTERS
+        )
+        raise UsageError(why, fix)
+    num_models = len(bundles) + len(CELLS)
+    decays = track(_decays(bundles, texts), num_models, tr("measuring gradients"))
+    return GradientComparison(tuple(texts), text is None, tuple(decays))
+
+
+def _decays(bundles: Sequence[ModelBundle], texts: Sequence[str]) -> Iterator[GradientDecay]:
+    """Yield the gradient decay of `bundles`, then of fresh models with each cell."""
     for bundle in bundles:
         name = model_name(bundle.path)
         for warning in warn_of_unknown("".join(texts), bundle.vocab):
-            logger.warning("%s: %s", name, warning)
-        tokens_BT = _encode(texts, bundle.vocab)
-        name = f"{name} ({bundle.network.cell}, trained)"
-        decays.append(gradient_decay(name, bundle.network, tokens_BT))
+            logger.warning(tr("{model}: {warning}", model=name, warning=warning))
+        yield gradient_decay(name, bundle.network, _encode(texts, bundle.vocab))
+    first = bundles[0]
     tokens_BT = _encode(texts, first.vocab)
     for cell in CELLS:
         shape = first.config.model.model_copy(update={"cell": cell})
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(first.config.train.seed)
             network = PoemRNN(len(first.vocab), shape).to(first.network.device).eval()
-        decays.append(gradient_decay(f"{cell}, fresh", network, tokens_BT))
-    return GradientComparison(source, tuple(decays))
+        yield gradient_decay(None, network, tokens_BT)
 
 
-def gradient_decay(name: str, network: PoemRNN, tokens_BT: Tensor) -> GradientDecay:
-    """Return the gradient norms for the loss of predicting the last column of `tokens_BT`."""
+def gradient_decay(model: str | None, network: PoemRNN, tokens_BT: Tensor) -> GradientDecay:
+    """Return the gradient norms for the loss of predicting the last column of `tokens_BT`.
+
+    `model` is the name of a trained model, None for fresh weights.
+    """
     tokens_BT = tokens_BT.to(network.device)
     state = [
         tuple(part.clone().requires_grad_() for part in layer)
@@ -87,7 +100,8 @@ def gradient_decay(name: str, network: PoemRNN, tokens_BT: Tensor) -> GradientDe
         states.append(state)
     loss = cross_entropy(logits_BV, tokens_BT[:, -1], reduction="sum")
     norms = gradient_norms(loss, [[part for layer in state for part in layer] for state in states])
-    return GradientDecay(name, tuple(norm / norms[0] if norms[0] else 0.0 for norm in norms))
+    shares = tuple(norm / norms[0] if norms[0] else 0.0 for norm in norms)
+    return GradientDecay(model, network.cell, shares)
 
 
 def gradient_norms(loss: Tensor, states: Sequence[Sequence[Tensor]]) -> list[float]:
@@ -111,8 +125,13 @@ def sample_texts(bundle: ModelBundle, options: Options) -> list[str]:
     """Generate poems and return the sixteen longest, cut to the length of the shortest of them."""
     generator = Generator(bundle, max_tokens=MAX_LAG + 1)
     first = generator.request(replace(options, allow_copies=True), seed=0)
-    results = generator.generate(replace(first, index=index) for index in range(_NUM_POEMS))
-    poems = (result.poem.text for result in results if isinstance(result, Sample))
+    requests = (replace(first, index=index) for index in range(_NUM_POEMS))
+    results = generator.generate(requests, batch_size=_BATCH_SIZE)
+    poems = [
+        result.poem.text
+        for result in track(results, _NUM_POEMS, tr("generating poems"))
+        if isinstance(result, Sample)
+    ]
     texts = sorted(poems, key=len, reverse=True)[:_NUM_TEXTS]
     return [text[: len(texts[-1])] for text in texts]
 

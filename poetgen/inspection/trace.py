@@ -7,7 +7,7 @@ Shape suffixes: T positions, H hidden size, V vocabulary size.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from torch import Tensor
 from poetgen.data.vocab import BOS, EOS, UNK, Vocabulary
 from poetgen.inspection import result
 from poetgen.inspection.result import NUM_NEXT, Continuation, Layers, Trace
+from poetgen.language import tr
 from poetgen.model.file import ModelBundle
 from poetgen.model.network import PoemRNN, layer_step
 from poetgen.model.scoring import unknown_surcharge
@@ -58,9 +59,14 @@ def inspect_text(
         logger.warning(warning)
     given = prompt.text
     options = replace(options, prompt=given if generate else opening(given, bundle.vocab))
-    text = _generate(Generator(bundle), options).poem.text if generate else given
+    if generate:
+        (sample,) = _generate(Generator(bundle), [options])
+        text = sample.poem.text
+    else:
+        text = given
     if bundle.network.cell != "lstm":
-        logger.info("note: %s. %s", *result.explain(bundle.network.cell))
+        why, shown = result.explain(bundle.network.cell)
+        logger.info(tr("note: {why}. {shown}", why=why, shown=shown))
     return trace(bundle, text), options
 
 
@@ -111,8 +117,17 @@ def stack(steps: Iterable[Layers]) -> Layers:
 
 def continue_text(bundle: ModelBundle, options: Options) -> Continuation:
     """Generate after the prompt of `options`, `MAX_CONTINUATION` characters at most."""
-    sample = _generate(Generator(bundle, max_tokens=MAX_CONTINUATION), options)
-    return Continuation(sample.poem.text[len(sample.request.prompt.text) :], sample.ended)
+    (continuation,) = continue_texts(bundle, [options])
+    return continuation
+
+
+def continue_texts(bundle: ModelBundle, options: Sequence[Options]) -> list[Continuation]:
+    """Generate after the prompts of all `options` in one batch, a row for each, in their order."""
+    samples = _generate(Generator(bundle, max_tokens=MAX_CONTINUATION), options)
+    return [
+        Continuation(sample.poem.text[len(sample.request.prompt.text) :], sample.ended)
+        for sample in samples
+    ]
 
 
 def opening(text: str, vocab: Vocabulary) -> str:
@@ -129,10 +144,12 @@ def opening(text: str, vocab: Vocabulary) -> str:
     return text
 
 
-def _generate(generator: Generator, options: Options) -> Sample:
-    (sample,) = generator.generate([generator.request(options, seed=0)])
-    assert isinstance(sample, Sample), "without constraints, generation cannot fail"
-    return sample
+def _generate(generator: Generator, options: Sequence[Options]) -> list[Sample]:
+    """Return a poem for each of `options`, generated in one batch."""
+    requests = [generator.request(one, seed=0) for one in options]
+    samples = list(generator.generate(requests, batch_size=len(requests)))
+    # Without constraints, generation cannot fail.
+    return [sample for sample in samples if isinstance(sample, Sample)]
 
 
 def _most_probable(log_probs_V: Tensor, vocab: Vocabulary) -> tuple[tuple[str, float], ...]:

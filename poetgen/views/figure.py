@@ -4,6 +4,7 @@ from pathlib import Path
 
 from poetgen.errors import PoetgenError, UsageError
 from poetgen.files import atomic_write, check_writable, write_text
+from poetgen.language import tr
 from poetgen.views.svg import document, standalone, text
 
 ENDINGS = (".html", ".png", ".svg")
@@ -33,8 +34,8 @@ def check_output(path: Path, *, has_chinese: bool) -> None:
     """
     if path.suffix.lower() not in ENDINGS:
         raise UsageError(
-            f"{path} ends in none of {' '.join(ENDINGS)}",
-            "Name a page, such as gates.html, or a figure, such as gates.png.",
+            tr("{path} ends in none of {endings}", path=path, endings=" ".join(ENDINGS)),
+            tr("Name a page, such as gates.html, or a figure, such as gates.png."),
         )
     check_figure_format(path, has_chinese=has_chinese)
     check_writable(path)
@@ -48,8 +49,8 @@ def check_figure_format(path: Path, *, has_chinese: bool = False) -> None:
     # Without a font, both are empty or the same box.
     if has_chinese and samples[0] == samples[1]:
         raise PoetgenError(
-            "no font with Chinese characters is installed; the PNG would lack them",
-            "Save gates.svg or gates.html, or install a font (Debian: fonts-wqy-microhei).",
+            tr("a PNG of Chinese text needs a font with Chinese characters, and none is installed"),
+            tr("Save gates.svg or gates.html, or install a font (Debian: fonts-wqy-microhei)."),
         )
 
 
@@ -59,8 +60,8 @@ def _rasterize(drawing: str) -> bytes:
         import resvg_py
     except ImportError as error:
         raise PoetgenError(
-            "resvg_py, which makes PNG files, is not installed",
-            "Install it (pip install 'poetgen[plot]'), or save a .svg or .html file.",
+            tr("a PNG file needs resvg_py, which is not installed"),
+            tr("Install it (pip install 'poetgen[plot]'), or save a .svg or .html file."),
         ) from error
     return bytes(
         resvg_py.svg_to_bytes(svg_string=standalone(drawing), background="#ffffff", zoom=2.0)

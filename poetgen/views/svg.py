@@ -52,8 +52,16 @@ def line(x1: float, y1: float, x2: float, y2: float, **style: str | float) -> st
     return element("line", x1=x1, y1=y1, x2=x2, y2=y2, **style)
 
 
-def text(x: float, y: float, content: str, *, anchor: str = "start", size: float = 12) -> str:
-    style = {"text_anchor": anchor, "fill": "currentColor"}
+def text(
+    x: float,
+    y: float,
+    content: str,
+    *,
+    anchor: str = "start",
+    size: float = 12,
+    **style: str | float,
+) -> str:
+    style = {"text_anchor": anchor, "fill": "currentColor", **style}
     return element("text", escape(content), x=x, y=y, font_size=size, **style)
 
 

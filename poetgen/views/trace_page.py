@@ -2,6 +2,7 @@
 
 `templates/trace.html` draws a trace; this module turns traces into its data, with each
 activation rounded to 8 bits.  The page runs no network: every run in it was computed beforehand.
+Its texts are part of the data, in the current language.
 """
 
 import base64
@@ -16,11 +17,90 @@ from numpy.typing import NDArray
 
 from poetgen.inspection import result
 from poetgen.inspection.result import Continuation, GateAblation, GradientComparison, Trace
+from poetgen.language import current_language, tr, tr_noop
 from poetgen.sampling.options import Options
 from poetgen.views.trace_figure import gradient_figure
+from poetgen.views.trace_texts import (
+    EXPLANATIONS,
+    GRADIENT_METHOD,
+    SERIES_NAMES,
+    gradient_rows,
+    gradient_source,
+)
 
 MAX_BYTES = 6_000_000
 """Limit of activations in a page; above it, only every second unit (or third …) is drawn."""
+
+TEXTS = {
+    "text": tr_noop("Text"),
+    "surprise": tr_noop("Below each character its surprise in nats; red: unexpected"),
+    "parts": tr_noop("What each part of a unit does"),
+    "units": tr_noop("All units"),
+    "layer": tr_noop("layer"),
+    "series": tr_noop("series"),
+    "sort": tr_noop("sort units by"),
+    "map": tr_noop("heat map: characters from left to right, units from top to bottom"),
+    "next": tr_noop("Most probable next characters"),
+    "chart": tr_noop("means along the text"),
+    "clamped": tr_noop("Clamped gates"),
+    "clamping": tr_noop(
+        "Choose a gate to see the model without it. Shut: 0 in every unit at every character; open: 1. "
+        "Everything else is computed as usual."
+    ),
+    "continuation": tr_noop("Continuation by the unmodified model"),
+    "animation": tr_noop("animation"),
+    "first": tr_noop("to the start"),
+    "back": tr_noop("one step back"),
+    "play": tr_noop("play"),
+    "pause": tr_noop("pause"),
+    "forward": tr_noop("one step forward"),
+    "last": tr_noop("to the end"),
+    "position": tr_noop("position in the text"),
+    "speed": tr_noop("speed"),
+    "per_second": tr_noop("{speed} per second"),
+    "keys": tr_noop("Space: play · ← →: step · Home, End · + −: speed"),
+    "by_index": tr_noop("index"),
+    "by_mean": tr_noop("mean"),
+    "by_change": tr_noop("total change"),
+    "by_position": tr_noop("correlation with the position in the line"),
+    "by_marks": tr_noop("difference at punctuation"),
+    "shut": tr_noop("shut"),
+    "open": tr_noop("open"),
+    "reading": tr_noop("{character}  unit {unit}  {series} {value}"),
+    "map_size": tr_noop("{characters} characters × {units} units"),
+    "map_stride": tr_noop(" (1 in {stride} of {units})"),
+    "map_scroll": tr_noop("; scroll sideways for the rest"),
+    "forget": tr_noop("forget"),
+    "input": tr_noop("input"),
+    "output": tr_noop("output"),
+    "previous": tr_noop("previous"),
+    "before": tr_noop("Before the first character"),
+    "now": tr_noop("{character}  {nats} nats, layer {layer}"),
+    "flow": tr_noop("means over the units of layer {layer}:"),
+    "chart_title": tr_noop("Layer {layer} along the text, over all units"),
+    "layer_number": tr_noop("layer {layer}"),
+    "clamp": tr_noop("layer {layer}: {gate} {value}"),
+    "unmodified": tr_noop("unmodified"),
+    "nothing": tr_noop("(nothing)"),
+    "rate": tr_noop("{nats} nats per character of the text"),
+    "with": tr_noop("With {clamp}"),
+    "where": tr_noop("{character} · {position} of {last}"),
+    "rings": tr_noop("Rings: means over the layer's units."),
+    "bars": tr_noop("Bars: the {state} of each unit, in the order of the map."),
+    "facts": tr_noop(
+        "{model} · {cell}, {layers} × {units} units, layer 1 is the lowest · {nats} nats per character"
+    ),
+    "unknown": tr_noop("not in the vocabulary"),
+    "dotted": tr_noop("dotted: not in the vocabulary"),
+    "mean": tr_noop("mean {series}"),
+    "norm": tr_noop("norm of the {state} (1: largest of the unmodified model)"),
+    "greedy": tr_noop("Gray: the prompt. The most probable character follows each time."),
+    "sampled": tr_noop(
+        "Gray: the prompt. The rest is sampled at temperature {temperature} with seed {seed}, from the "
+        "same random numbers each time."
+    ),
+}
+"""The texts of `templates/trace.html` by the names that it uses."""
 
 
 def trace_page(
@@ -40,14 +120,16 @@ def trace_page(
     for one in ablations:
         clamp = {"layer": one.layer, "gate": one.gate, "is_open": one.is_open}
         runs.append(clamp | _run(one.trace, one.continuation, stride, first_layer=one.layer))
-    why, shown = ("", "") if trace.cell == "lstm" else result.explain(trace.cell)
     data = {
+        "texts": {name: tr(text) for name, text in TEXTS.items()},
+        "names": {name: tr(text) for name, text in SERIES_NAMES.items()},
+        "explanations": {name: tr(text) for name, text in EXPLANATIONS[trace.cell].items()},
         "model": model,
         "cell": trace.cell,
-        "note": why and f"{why[0].upper()}{why[1:]}. {shown}",
+        "note": "" if trace.cell == "lstm" else _note(*result.explain(trace.cell)),
         "characters": trace.characters,
         "unknown": sorted(trace.unknown),
-        "signs": result.SIGNS,
+        "signs": {sign: tr(text) for sign, text in result.SIGNS.items()},
         "gates": trace.gates,
         "state": trace.state,
         "num_units": layers[0]["hidden"].shape[1],
@@ -66,20 +148,31 @@ def trace_page(
 
 def gradient_page(comparison: GradientComparison) -> str:
     """Return a page with curves and a table of gradient decay, without a script."""
-    headings, *rows = ([escape(cell) for cell in row] for row in comparison.rows(comparison.lags))
+    rows = gradient_rows(comparison, comparison.lags)
+    headings, *rows = ([escape(cell) for cell in row] for row in rows)
     table = f"<tr><th>{'</th><th>'.join(headings)}</th></tr>"
     for name, *cells in rows:
         table += f"<tr><th>{name}</th><td>{'</td><td>'.join(cells)}</td></tr>"
-    title, chart = "Gradient decay · poetgen inspect", gradient_figure(comparison)
-    source = escape(comparison.source)
-    return _fill("gradients.html", TITLE=title, SOURCE=source, CHART=chart, TABLE=table)
+    return _fill(
+        "gradients.html",
+        TITLE=escape(tr("Gradient decay")),
+        METHOD=escape(tr(GRADIENT_METHOD)),
+        SOURCE=escape(gradient_source(comparison)),
+        CHART=gradient_figure(comparison),
+        TABLE=table,
+    )
 
 
 def _fill(template: str, **parts: str) -> str:
     page = (Path(__file__).parent / "templates" / template).read_text(encoding="utf-8")
-    for name, content in parts.items():
+    language = {"en": "en", "zh": "zh-Hans"}[current_language()]
+    for name, content in {"LANG": language, **parts}.items():
         page = page.replace(f"__{name}__", content)
     return page
+
+
+def _note(why: str, shown: str) -> str:
+    return tr("{why}. {shown}", why=why[0].upper() + why[1:], shown=shown)
 
 
 def _run(
@@ -127,9 +220,8 @@ def _stride(trace: Trace) -> int:
     if trace.cell == "lstm":
         # Each gate of a layer is shut, then opened; only this layer and those above it are kept.
         num_series *= 1 + len(result.GATES) * (num_layers + 1)
-    num_bytes = (
-        num_series * trace.layers[0]["hidden"].size * 4 // 3
-    )  # base64: 4 letters for 3 bytes
+    # base64 writes three bytes as four letters.
+    num_bytes = num_series * trace.layers[0]["hidden"].size * 4 // 3
     return max(1, -(-num_bytes // MAX_BYTES))
 
 

@@ -12,6 +12,8 @@ from rich.text import Text
 
 from poetgen.data.poem import Poem
 from poetgen.inspection.result import NUM_NEXT, SIGNS, GradientComparison, Trace
+from poetgen.language import tr, tr_noop
+from poetgen.views.trace_texts import GRADIENT_METHOD, gradient_rows, gradient_source, wrap
 
 _GATE_COLORS, _STATE_COLOR = ("cyan", "yellow", "magenta"), "green"
 _BLOCKS = " ▏▎▍▌▋▊▉█"
@@ -20,6 +22,20 @@ _CHARACTER, _NATS, _NEXT = 3, 6, 5
 _MIN_BAR, _MAX_BAR = 2, 16
 _NAME, _LAG = 16, 8
 """Terminal columns of a model's name (at least) and of one number."""
+
+_BAR_NOTES = {
+    "lstm": tr_noop(
+        "f i o: mean forget, input and output gate of a layer; a full bar is 1 (open). c: norm of its "
+        "cell; a full bar is {largest}, from layer 1, the lowest, up."
+    ),
+    "gru": tr_noop(
+        "r u: mean reset and update gate of a layer; a full bar is 1 (open). h: norm of its hidden "
+        "state; a full bar is {largest}, from layer 1, the lowest, up."
+    ),
+    "rnn": tr_noop(
+        "h: norm of the hidden state of a layer; a full bar is {largest}, from layer 1, the lowest, up."
+    ),
+}
 
 _Bar: TypeAlias = tuple[str, str, list[float]]
 """Heading, color, and the share at each position."""
@@ -38,7 +54,7 @@ def bar(share: float, width: int) -> str:
 def trace_report(trace: Trace, *, width: int = 80) -> Group:
     """Return the text of a trace, its tables and their notes, for a terminal of `width` columns."""
     tables = [part for table in trace_tables(trace, width=width) for part in (table, Text())]
-    notes = Text("\n\n".join(trace_notes(trace)))
+    notes = Text("\n\n".join(wrap(note, width) for note in trace_notes(trace)))
     return Group(Text(Poem(trace.text).formatted()), Text(), *tables, notes)
 
 
@@ -80,8 +96,8 @@ def _table(trace: Trace, layers: Sequence[Sequence[_Bar]], num_next: int, width:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("", no_wrap=True)
     if num_next:
-        table.add_column("nats", justify="right", no_wrap=True)
-        table.add_column("next, in %" if num_next > 1 else "next", no_wrap=True)
+        table.add_column(tr("nats"), justify="right", no_wrap=True)
+        table.add_column(tr("next, in %") if num_next > 1 else tr("next"), no_wrap=True)
     for heading, _, _ in bars:
         table.add_column(heading, no_wrap=True, min_width=bar_width)
     for position, character in enumerate(trace.characters):
@@ -101,23 +117,16 @@ def _table(trace: Trace, layers: Sequence[Sequence[_Bar]], num_next: int, width:
 def trace_notes(trace: Trace) -> list[str]:
     """Return the meaning of the tables' columns, and the metrics that they have no room for."""
     shown = {symbol for best in trace.next_characters for symbol, _ in best} | {*trace.characters}
-    signs = "; ".join(f"{sign} {meaning}" for sign, meaning in SIGNS.items() if sign in shown)
-    largest = ", ".join(
-        f"{max(trace.state_norms(layer)):.1f} in layer {layer + 1}"
-        for layer in range(len(trace.layers))
+    signs = " · ".join(f"{sign} {tr(meaning)}" for sign, meaning in SIGNS.items() if sign in shown)
+    layers = range(len(trace.layers))
+    largest = " · ".join(f"{max(trace.state_norms(layer)):.1f}" for layer in layers)
+    surprise = tr(
+        "{mean:.2f} nats per character. nats: surprise at the character; next: most probable next "
+        "characters. {signs}",
+        mean=trace.nats_per_character,
+        signs=signs,
     )
-    state = trace.state if trace.state == "cell" else "hidden state"
-    note = f"{state[0]}: norm of its {state}, a full bar is {largest}. Layer 1 is the lowest."
-    if trace.gates:
-        *names, last = trace.gates
-        letters = " ".join(name[0] for name in trace.gates)
-        gates = f"{', '.join(names)} and {last}"
-        note = f"{letters}: mean {gates} gate of a layer, a full bar is 1 (open); {note}"
-    return [
-        f"{trace.nats_per_character:.2f} nats per character. nats: surprise at the character; "
-        f"next: most probable next characters. {signs}.",
-        note,
-    ]
+    return [surprise, tr(_BAR_NOTES[trace.cell], largest=largest)]
 
 
 def gradient_report(comparison: GradientComparison, *, width: int = 80) -> Group:
@@ -126,14 +135,12 @@ def gradient_report(comparison: GradientComparison, *, width: int = 80) -> Group
     while len(lags) > 2 and _NAME + _LAG * len(lags) > width:
         lags = [*lags[:-1:2], lags[-1]]
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    heading, *rows = comparison.rows(lags)
+    heading, *rows = gradient_rows(comparison, lags)
     table.add_column(heading[0], overflow="fold")
     for lag in heading[1:]:
         table.add_column(lag, justify="right", no_wrap=True, min_width=_LAG - 1)
     for row in rows:
         table.add_row(*row)
-    method = (
-        "Gradient of the last character's loss at a model's whole state (hidden states of all layers, "
-        "and an LSTM's cells), some steps back, relative to the last step; mean over texts."
+    return Group(
+        Text(gradient_source(comparison)), Text(wrap(tr(GRADIENT_METHOD), width)), Text(), table
     )
-    return Group(Text(f"On: {comparison.source}"), Text(method), Text(), table)

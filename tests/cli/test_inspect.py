@@ -13,6 +13,7 @@ from poetgen.cli.main import app
 from poetgen.config import Config
 from poetgen.data.corpus import Corpus
 from poetgen.data.vocab import Vocabulary
+from poetgen.inspection import progress
 from poetgen.model.file import ModelBundle, save_model
 from poetgen.model.network import PoemRNN
 from tests.inspection.networks import bundle_with_cell
@@ -75,6 +76,30 @@ def test_inspect_page_has_every_ablation(caplog: pytest.LogCaptureFixture) -> No
     assert (data["model"], len(data["runs"])) == ("tiny", 13)
 
 
+def test_inspect_json() -> None:
+    result = inspect(TEXT, "--json", "--output", "gates.svg")
+    assert result.exit_code == 0, result.stderr
+    values = json.loads(result.stdout)
+    assert (values["model"], values["text"]) == ("tiny", TEXT)
+    assert [len(layer["forget"]) for layer in values["layers"]] == [1 + len(TEXT)] * 2
+    assert Path("gates.svg").is_file()
+    gradients = json.loads(inspect(TEXT, "--gradients", "--json").stdout)
+    assert gradients["texts"] == [TEXT]
+    assert [decay["model"] for decay in gradients["decays"]] == ["tiny", None, None, None]
+
+
+def test_inspect_logs_progress(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(progress, "INTERVAL_SECONDS", 0.0)
+    assert inspect(TEXT, "-o", "gates.html").exit_code == 0
+    assert inspect("--gradients").exit_code == 0
+    stages = [(one.split(":")[0], one.split(" ")[2]) for one in caplog.messages if " left" in one]
+    gates = [("clamping gates", str(done)) for done in range(2, 12)]
+    poems = [("generating poems", str(done)) for done in range(2, 64)]
+    assert stages == [*gates, *poems, ("measuring gradients", "2"), ("measuring gradients", "3")]
+
+
 @pytest.mark.parametrize(("cell", "note"), [("gru", "a GRU has neither"), ("rnn", "a plain RNN")])
 def test_inspect_other_cells(
     cell: str,
@@ -101,10 +126,10 @@ def test_inspect_gradients(caplog: pytest.LogCaptureFixture) -> None:
     assert Path("gradients.html").is_file()
     own = inspect("--gradients", "--against", "tiny.safetensors")
     assert own.exit_code == 0, own.stderr
-    assert re.search(r"16 poems of its own, \d+ characters each", own.stdout)
+    assert re.search(r"16 poems by the first model, \d+ characters of each", own.stdout)
     # The same model twice is two rows, and the files are logged.
     assert own.stdout.count("tiny (lstm, trained)") == 2
-    assert "against tiny.safetensors" in caplog.messages
+    assert "compared with tiny.safetensors" in caplog.messages
     greedy = inspect("--gradients", "-t", "0")
     table = greedy.stdout[greedy.stdout.index("tiny (lstm, trained)") :]
     assert table.splitlines()[0] != own.stdout[own.stdout.index("tiny (lstm") :].splitlines()[0]

@@ -1,6 +1,8 @@
 """Clamped gates: the gate is constant, the other equations still hold, the original is unchanged."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -9,10 +11,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from poetgen.config import Config
+from poetgen.data.vocab import EOS
 from poetgen.errors import UsageError
-from poetgen.inspection.ablation import ablate_gates, clamp_gate
+from poetgen.inspection.ablation import Clamp, ablate_gates, clamp_gate, continue_clamped
 from poetgen.inspection.result import GATES
-from poetgen.inspection.trace import read, stack, trace
+from poetgen.inspection.trace import continue_text, read, stack, trace
 from poetgen.model.file import ModelBundle
 from poetgen.model.network import PoemRNN
 from poetgen.sampling.options import Options
@@ -92,6 +95,33 @@ def test_ablate_gates_covers_every_gate(tiny_model: ModelBundle) -> None:
         assert run.continuation.ended or len(run.continuation.text) == 64
     assert len({run.continuation.text for run in runs}) > 1
     assert len({run.trace.nats_per_character for run in runs}) > 6
+
+
+def test_continue_clamped_equals_clamped_networks(tiny_model: ModelBundle) -> None:
+    perturb(tiny_model.network)
+    tiny_model.network.output_bias[EOS] += 4.0  # so that poems end, and leave the batch, one by one
+    clamps = [Clamp(*one) for one in product((0, 1), GATES, (False, True))]
+    lengths = set()
+    for seed in (1, 2, 3):
+        options = Options("床前", seed=seed)
+        found = continue_clamped(tiny_model, options, clamps)
+        expected = [
+            continue_text(
+                replace(
+                    tiny_model,
+                    network=clamp_gate(
+                        tiny_model.network, clamp.layer, clamp.gate, is_open=clamp.is_open
+                    ),
+                ),
+                options,
+            )
+            for clamp in clamps
+        ]
+        assert found == expected
+        assert len({one.text for one in found}) > 6
+        lengths |= {len(one.text) for one in found}
+    assert len(lengths) > 3
+    assert continue_clamped(tiny_model, options, []) == []
 
 
 def hooks(network: nn.Module) -> list[object]:

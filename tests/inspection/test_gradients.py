@@ -80,13 +80,13 @@ def test_compare_gradients_adds_fresh_cells(
     before = torch.random.get_rng_state()
     comparison = compare_gradients(bundles, "床前明月光，疑是地上霜。", Options())
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert comparison.source == "床前明月光，疑是地上霜。"
-    assert [decay.name for decay in comparison.decays] == [
-        "mine (lstm, trained)",
-        "model (rnn, trained)",
-        "lstm, fresh",
-        "gru, fresh",
-        "rnn, fresh",
+    assert (comparison.texts, comparison.generated) == (("床前明月光，疑是地上霜。",), False)
+    assert [(decay.model, decay.cell) for decay in comparison.decays] == [
+        ("mine", "lstm"),
+        ("model", "rnn"),
+        (None, "lstm"),
+        (None, "gru"),
+        (None, "rnn"),
     ]
     assert all((len(decay.norms), decay.norms[0]) == (12, 1.0) for decay in comparison.decays)
     assert not caplog.records
@@ -111,10 +111,9 @@ def test_compare_gradients_warns_of_unknown_characters(
     ],
 )
 def test_lags_include_the_last_common_one(num_steps: int, lags: list[int]) -> None:
-    decays = (GradientDecay("a", (1.0,) * num_steps), GradientDecay("b", (0.5,) * 200))
-    comparison = GradientComparison("床前", decays)
-    assert comparison.lags == lags
-    assert comparison.rows([0])[1:] == [["a", "1.0e+00"], ["b", "5.0e-01"]]
+    norms = ((1.0,) * num_steps, (0.5,) * 200)
+    decays = tuple(GradientDecay("a", "lstm", one) for one in norms)
+    assert GradientComparison(("床前",), False, decays).lags == lags
 
 
 def test_compare_gradients_refuses_short_text(

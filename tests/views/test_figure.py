@@ -49,7 +49,7 @@ def test_check_output_without_resvg(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_check_output_without_font(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figure, "_rasterize", lambda _: b"two empty boxes")
     check_output(tmp_path / "a.png", has_chinese=False)
-    with pytest.raises(PoetgenError, match="no font with Chinese") as caught:
+    with pytest.raises(PoetgenError, match="needs a font with Chinese") as caught:
         check_output(tmp_path / "a.png", has_chinese=True)
     assert "gates.html" in caught.value.fix
 
@@ -62,7 +62,7 @@ def test_resvg_draws_nothing_without_fonts(monkeypatch: pytest.MonkeyPatch) -> N
         return bytes(original(**arguments, skip_system_fonts=True))
 
     monkeypatch.setattr(resvg_py, "svg_to_bytes", without_fonts)
-    with pytest.raises(PoetgenError, match="no font with Chinese"):
+    with pytest.raises(PoetgenError, match="needs a font with Chinese"):
         check_output(Path("a.png"), has_chinese=True)
 
 

@@ -1,20 +1,17 @@
-"""Figures: the images are the activations, and the same trace yields the same drawing."""
+"""Figures: the bars are the means of the trace, and long texts are broken after marks."""
 
-import base64
-import struct
-import zlib
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from poetgen.config import Config
 from poetgen.inspection.result import GradientComparison, GradientDecay, Trace
 from poetgen.inspection.trace import trace
 from poetgen.model.file import ModelBundle
 from poetgen.views.trace_figure import gradient_figure, trace_figure
+from tests.inspection.networks import bundle_with_cell
 
-TEXT = "床前明月光。"
+TEXT = "床前明月光，疑是。"
 
 
 @pytest.fixture
@@ -22,54 +19,77 @@ def found(tiny_model: ModelBundle) -> Trace:
     return trace(tiny_model, TEXT)
 
 
-def decode(image: ElementTree.Element) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """(codes, palette) of an embedded image."""
-    prefix, data = (image.get("href") or "").split(",")
-    assert prefix == "data:image/png;base64"
-    png = base64.b64decode(data)
-    chunks, at = {}, 8
-    while at < len(png):
-        (length,) = struct.unpack(">I", png[at : at + 4])
-        name, content = png[at + 4 : at + 8], png[at + 8 : at + 8 + length]
-        (checksum,) = struct.unpack(">I", png[at + 8 + length : at + 12 + length])
-        assert checksum == zlib.crc32(name + content)
-        chunks[name] = content
-        at += 12 + length
-    width, height = struct.unpack(">II", chunks[b"IHDR"][:8])
-    rows = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(height, width + 1)
-    return rows[:, 1:], np.frombuffer(chunks[b"PLTE"], np.uint8).reshape(256, 3)
+def bars(svg: ElementTree.Element) -> list[list[float]]:
+    """The heights of the bars, row by row, without the shades behind the marks."""
+    heights: dict[float, list[float]] = {}
+    for bar in svg.iter("rect"):
+        if bar.get("fill") != "currentColor":
+            bottom = round(float(bar.get("y") or 0) + float(bar.get("height") or 0), 1)
+            heights.setdefault(bottom, []).append(float(bar.get("height") or 0))
+    return list(heights.values())
+
+
+def texts(svg: ElementTree.Element) -> list[str]:
+    return [text.text or "" for text in svg.iter("text")]
+
+
+def test_trace_figure_bars_are_means(found: Trace) -> None:
+    rows = bars(ElementTree.fromstring(trace_figure(found)))
+    expected = [list(found.nats)[1:]] + [
+        found.mean(layer, gate)[1:] for layer in (0, 1) for gate in ("forget", "input", "output")
+    ]
+    assert len(rows) == len(expected) == 7
+    for heights, values in zip(rows, expected, strict=True):
+        shares = [(value or 0.0) / max(v or 0.0 for v in values) for value in values]
+        assert [height / 40 for height in heights] == pytest.approx(shares, abs=1e-3)
 
 
 def test_trace_figure_labels(found: Trace) -> None:
-    svg = ElementTree.fromstring(trace_figure(found))
-    texts = [text.text for text in svg.iter("text")]
-    assert texts[-7:] == ["＾", *TEXT]
-    assert {"nats", "layer 1", "layer 2", "forget", "input", "output", "cell", "hidden"} <= set(
-        texts
-    )
-    assert "candidate" not in texts
-    bars = [float(bar.get("height") or 0) for bar in svg.iter("rect")]
-    nats = [nats or 0.0 for nats in found.nats]
-    assert bars == pytest.approx([110 * n / max(nats) for n in nats], abs=0.06)
+    shown = texts(ElementTree.fromstring(trace_figure(found)))
+    assert "".join(shown).count("forget gate") == 2
+    assert {"surprise, nats", "layer 1", "layer 2", "input gate", "output gate"} <= set(shown)
+    assert [text for text in shown if text in set(TEXT)] == list(TEXT)
+    assert f"{max(found.mean(0, 'forget')[1:]):.2g}" in shown
+    assert "＾" not in shown
 
 
-def test_trace_figure_images_are_activations(found: Trace) -> None:
+def test_trace_figure_shades_marks(found: Trace) -> None:
     svg = ElementTree.fromstring(trace_figure(found))
-    images = {image.get("aria-label"): image for image in svg.iter("image")}
-    codes_HT, palette = decode(images["layer 1 forget"])
-    assert codes_HT.shape == (16, 7)
-    assert palette[255].tolist() == [18, 128, 127]
-    forget_TH = found.layers[0]["forget"]
-    order = np.argsort(-forget_TH.mean(axis=0), kind="stable")
-    np.testing.assert_allclose(codes_HT.T / 255, forget_TH[:, order], rtol=0, atol=0.5 / 255 + 1e-6)
-    assert (np.diff(codes_HT.mean(axis=1)) < 1).all()  # sorted, to rounding
-    codes_HT, palette = decode(images["layer 2 cell"])
-    cell_TH = found.layers[1]["cell"]
-    bound = np.quantile(np.abs(cell_TH), 0.995)
-    order = np.argsort(-cell_TH.mean(axis=0), kind="stable")
-    expected = (np.clip(cell_TH[:, order], -bound, bound) / bound + 1) / 2
-    np.testing.assert_allclose(codes_HT.T / 255, expected, rtol=0, atol=0.5 / 255 + 1e-6)
-    np.testing.assert_allclose(palette[127], [243, 237, 224], atol=2)
+    shades = [one for one in svg.iter("rect") if one.get("fill") == "currentColor"]
+    marks = [text for text in svg.iter("text") if text.text in ("，", "。")]
+    assert len(shades) == len(marks) == 2
+    for shade, mark in zip(shades, marks, strict=True):
+        left, width = float(shade.get("x") or 0), float(shade.get("width") or 0)
+        assert left < float(mark.get("x") or 0) < left + width
+    solid = [one for one in svg.iter("rect") if one.get("opacity") == "1"]
+    assert len(solid) == 2 * 7  # a bar at each mark in each row
+
+
+def test_trace_figure_breaks_long_text_after_marks(tiny_model: ModelBundle) -> None:
+    text = "昔人已乘黄鹤去，此地空余黄鹤楼。" * 4
+    svg = ElementTree.fromstring(trace_figure(trace(tiny_model, text)))
+    lines: dict[str, str] = {}
+    for one in svg.iter("text"):
+        if one.text in set(text):
+            lines[one.get("y") or ""] = lines.get(one.get("y") or "", "") + (one.text or "")
+    assert list(lines.values()) == [text[:32], text[32:]]
+    assert len(bars(svg)) == 2 * 7
+    assert float(svg.get("width") or 0) < 1100
+    long_line = ElementTree.fromstring(trace_figure(trace(tiny_model, "人" * 40)))
+    assert texts(long_line).count("人") == 40
+
+
+def test_trace_figure_of_other_cells(tiny_config: Config, tiny_model: ModelBundle) -> None:
+    gru = trace(bundle_with_cell("gru", tiny_config, tiny_model), TEXT)
+    shown = texts(ElementTree.fromstring(trace_figure(gru)))
+    assert {"reset gate", "update gate"} <= set(shown)
+    rnn = trace(bundle_with_cell("rnn", tiny_config, tiny_model), TEXT)
+    svg = ElementTree.fromstring(trace_figure(rnn))
+    assert "hidden state" in texts(svg)
+    assert any(text.startswith("Bars: norm") for text in texts(svg))
+    norms = rnn.state_norms(1)[1:]
+    shares = [norm / max(norms) for norm in norms]
+    assert [height / 40 for height in bars(svg)[2]] == pytest.approx(shares, abs=1e-3)
 
 
 def test_trace_figure_is_reproducible(tiny_model: ModelBundle, found: Trace) -> None:
@@ -78,9 +98,10 @@ def test_trace_figure_is_reproducible(tiny_model: ModelBundle, found: Trace) -> 
 
 def test_gradient_figure_has_a_curve_per_model() -> None:
     norms = tuple(0.5**k for k in range(12))
-    decays = (GradientDecay("a (lstm, trained)", norms), GradientDecay("rnn, fresh", (*norms, 0.0)))
-    svg = ElementTree.fromstring(gradient_figure(GradientComparison(TEXT, decays)))
+    decays = (GradientDecay("a", "lstm", norms), GradientDecay(None, "rnn", (*norms, 0.0)))
+    svg = ElementTree.fromstring(gradient_figure(GradientComparison((TEXT,), False, decays)))
     trained, _, fresh, _ = svg.findall("polyline")  # each followed by its sample in the legend
     assert len((trained.get("points") or "").split()) == 12
     assert len((fresh.get("points") or "").split()) == 12  # without the zero
     assert (trained.get("stroke-dasharray"), fresh.get("stroke-dasharray")) == ("none", "6 4")
+    assert {"a (lstm, trained)", "rnn, fresh"} <= set(texts(svg))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from poetgen import language
 from poetgen.config import Config
 from poetgen.inspection.ablation import ablate_gates
 from poetgen.inspection.gradients import compare_gradients
@@ -20,7 +21,8 @@ from poetgen.inspection.trace import continue_text, inspect_text
 from poetgen.model.file import ModelBundle
 from poetgen.sampling.options import Options
 from poetgen.views import trace_page as page_module
-from poetgen.views.trace_page import gradient_page, trace_page
+from poetgen.views.trace_page import TEXTS, gradient_page, trace_page
+from poetgen.views.trace_texts import EXPLANATIONS
 from tests import browser
 from tests.inspection.networks import bundle_with_cell
 
@@ -231,7 +233,7 @@ def test_page_controls(gates_page: str, tmp_path: Path, width: int) -> None:
     assert (found["home"], found["end"], found["tile"]) == (0, len(TEXT), 3)
     assert 1 <= found["replayed"] <= 3
     assert found["spacePresses"]
-    assert found["now"].startswith("明  at ")
+    assert re.fullmatch(r"明  \d+\.\d\d nats, layer 2", found["now"])
     assert found["where"] == f"明 · 3 of {len(TEXT)}"
     assert (found["focused"], found["inTabOrder"]) == ("月", 1)
     assert re.search(r"forget gate \d\.\d\d, input gate .* candidate -?\d", found["flow"])
@@ -321,11 +323,147 @@ def test_gradient_page_opens(gradients_page: str, tmp_path: Path) -> None:
 
 
 def test_gradient_page_escapes_markup() -> None:
-    decay = GradientDecay("<b>", (1.0, 0.25))
-    page = gradient_page(GradientComparison("<script>", (decay,)))
+    decay = GradientDecay("<b>", "lstm", (1.0, 0.25))
+    page = gradient_page(GradientComparison(("<script>",), False, (decay,)))
     assert "<b>" not in page
     assert "<script>" not in page
-    assert "<th>&lt;b&gt;</th><td>2.5e-01</td>" in page
+    assert "<th>&lt;b&gt; (lstm, trained)</th><td>2.5e-01</td>" in page
+
+
+TEMPLATE = Path(page_module.__file__).parent / "templates" / "trace.html"
+
+
+def test_page_texts_are_those_that_the_template_uses() -> None:
+    template = TEMPLATE.read_text(encoding="utf-8")
+    used = set(re.findall(r'(?:say\(|data-text=|data-label=)"(\w+)"', template))
+    assert used <= set(TEXTS)
+    assert set(TEXTS) - used == {"pause"}  # chosen at run time
+    for name in TEXTS:
+        placeholders = set(re.findall(r"\{(\w+)\}", TEXTS[name]))
+        given = re.search(rf'say\("{name}", \{{(.*?)\}}\)', template, re.DOTALL)
+        assert placeholders == set(re.findall(r"(\w+):", given[1] if given else "")), name
+
+
+class TranslatesAll(dict[str, str]):
+    """A catalogue that has every text, put in brackets."""
+
+    def get(self, text: str, _default: object = None) -> str:
+        return f"【{text}】"
+
+
+@pytest.fixture
+def _other_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(language, "_catalogue", TranslatesAll({"": ""}))
+
+
+LEFTOVERS = """
+  const leftovers = [];
+  const check = (text) => {
+    // Nested brackets are removed from the inside out; cell and model names have no language.
+    for (let last; last !== text; ) { last = text; text = text.replace(/【[^【】]*】/g, ""); }
+    text = text.replace(/\\b(lstm|gru|rnn|tiny|poetgen inspect( --gradients)?)\\b/g, "");
+    if (/[A-Za-z]{2,}/.test(text)) leftovers.push(text);
+  };
+  for (const element of document.body.querySelectorAll(":not(script)")) {
+    const own = [...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE);
+    for (const node of own) check(node.data);
+    for (const name of ["aria-label", "title", "alt"]) check(element.getAttribute(name) || "");
+  }
+  report({ faults, leftovers, lang: document.documentElement.lang,
+    overflow: document.documentElement.scrollWidth - innerWidth });
+"""
+
+
+@pytest.mark.usefixtures("_other_language")
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_page_is_translated(
+    cell: str, tiny_model: ModelBundle, tiny_config: Config, tmp_path: Path
+) -> None:
+    bundle = tiny_model if cell == "lstm" else bundle_with_cell(cell, tiny_config, tiny_model)
+    page, _ = make_page(bundle, "床前明月龘。")
+    clamp = "for (const one of document.querySelectorAll('.choice')) one.click();"
+    move = "document.getElementById('last').click(); document.getElementById('play').click();"
+    found = browser.drive(page, clamp + move + LEFTOVERS, tmp_path, width=390)
+    assert found == {"faults": [], "leftovers": [], "lang": "zh-Hans", "overflow": 0}
+
+
+@pytest.mark.usefixtures("_other_language")
+def test_gradient_page_is_translated(gradients_page: str, tmp_path: Path) -> None:
+    page = gradients_page.replace("style-src", "script-src 'unsafe-inline'; style-src", 1)
+    found = browser.drive(page, LEFTOVERS, tmp_path, width=1280)
+    assert found == {"faults": [], "leftovers": [], "lang": "zh-Hans", "overflow": 0}
+
+
+@pytest.mark.parametrize(
+    ("cell", "parts"),
+    [
+        ("lstm", ["forget gate", "input gate", "output gate", "candidate", "cell"]),
+        ("gru", ["reset gate", "update gate", "candidate", "hidden state"]),
+        ("rnn", ["hidden state"]),
+    ],
+)
+def test_page_explains_each_part(
+    cell: str, parts: list[str], tiny_model: ModelBundle, tiny_config: Config, tmp_path: Path
+) -> None:
+    page, _ = make_page(bundle_with_cell(cell, tiny_config, tiny_model), "床前")
+    script = """report({ faults, language: document.documentElement.lang,
+      parts: [...document.querySelectorAll("#parts dt")].map((one) => one.textContent),
+      explained: [...document.querySelectorAll("#parts dd")].map((one) => one.textContent) });"""
+    found = browser.drive(page, script, tmp_path, width=1280)
+    assert (found["faults"], found["language"], found["parts"]) == ([], "en", parts)
+    assert found["explained"] == list(EXPLANATIONS[cell].values())
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_page_labels_do_not_overlap(gates_page: str, tmp_path: Path, width: int) -> None:
+    script = """const box = (e) => e.getBoundingClientRect();
+      const apart = (a, b) => a.right <= b.left || b.right <= a.left
+        || a.bottom <= b.top || b.bottom <= a.top;
+      const texts = [...document.querySelectorAll("#flow text")].filter((e) => e.textContent);
+      const labels = texts.filter((e) => !e.classList.contains("value"));
+      const rings = [...document.querySelectorAll("#flow .ring, #flow .node")];
+      const overlaps = [];
+      for (const a of labels) {
+        const others = [...texts, ...rings, document.querySelector("#units")];
+        overlaps.push(...others.filter((b) => a !== b && !apart(box(a), box(b))).map(() => a.textContent));
+      }
+      const flow = box(document.querySelector("#flow"));
+      overlaps.push(...texts.filter((e) => box(e).left < flow.left || box(e).right > flow.right));
+      const wide = [...document.querySelectorAll(".card")].filter((e) => e.scrollWidth > e.clientWidth);
+      report({ faults, overlaps, wide: wide.map((e) => e.id || e.textContent.slice(0, 40)) });"""
+    found = browser.drive(gates_page, script, tmp_path, width=width)
+    assert found == {"faults": [], "overlaps": [], "wide": []}
+
+
+CONTRASTS = """
+  const parse = (text) => (text.match(/[\\d.]+/g) || [0, 0, 0, 0]).map(Number);
+  const over = ([r, g, b, a = 1], below) => [r, g, b].map((x, i) => a * x + (1 - a) * below[i]);
+  const luminance = (rgb) => rgb.map((x) => x / 255)
+    .map((x) => (x <= .04045 ? x / 12.92 : ((x + .055) / 1.055) ** 2.4))
+    .reduce((sum, x, i) => sum + [.2126, .7152, .0722][i] * x, 0);
+  const background = (element) => over(parse(getComputedStyle(element).backgroundColor),
+    element.parentElement ? background(element.parentElement) : [255, 255, 255]);
+  const faint = {};
+  for (const element of document.body.querySelectorAll(":not(script)")) {
+    const own = [...element.childNodes].filter((node) => node.nodeType === 3 && node.data.trim());
+    if (!own.length || !element.getClientRects().length) continue;
+    const style = getComputedStyle(element), below = background(element);
+    const text = over(parse(element.closest("svg") ? style.fill : style.color), below);
+    const [light, dark] = [luminance(text), luminance(below)].sort((a, b) => b - a);
+    const contrast = (light + .05) / (dark + .05);
+    if (contrast < 4.5) faint[own[0].data.trim()] = contrast;
+  }
+  report({ faults, faint, dark: matchMedia("(prefers-color-scheme: dark)").matches });
+"""
+
+
+@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
+def test_page_text_has_contrast(gates_page: str, tmp_path: Path, is_dark: bool) -> None:
+    script = "document.querySelectorAll('.choice')[1].click();" + CONTRASTS
+    # Without transitions the colors are the final ones.
+    page = gates_page.replace("</style>", "* { transition: none !important; }</style>", 1)
+    found = browser.drive(page, script, tmp_path, width=1280, is_dark=is_dark)
+    assert found == {"faults": [], "faint": {}, "dark": is_dark}
 
 
 def test_page_of_gru(tiny_model: ModelBundle, tiny_config: Config, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from poetgen.inspection.result import GradientComparison, GradientDecay
 from poetgen.inspection.trace import trace
 from poetgen.model.file import ModelBundle
 from poetgen.views.trace_table import bar, gradient_report, trace_notes, trace_report, trace_tables
+from poetgen.views.trace_texts import gradient_rows, gradient_source, wrap
 
 TEXT = "床前明月光，疑是地上霜。"
 
@@ -97,12 +98,12 @@ def test_trace_notes(tiny_model: ModelBundle) -> None:
     found = trace(tiny_model, TEXT)
     notes = " ".join(trace_notes(found))
     assert "＾ start" in notes
-    assert "Layer 1 is the lowest" in notes
     signs = {symbol for best in found.next_characters for symbol, _ in best}
     assert ("＄ end" in notes) == ("＄" in signs)
     assert ("＃ character" in notes) == ("＃" in signs)
     assert f"{found.nats_per_character:.2f} nats per character" in notes
-    assert f"{max(found.state_norms(1)):.1f} in layer 2" in notes
+    largest = " · ".join(f"{max(found.state_norms(layer)):.1f}" for layer in (0, 1))
+    assert f"a full bar is {largest}, from layer 1" in notes
 
 
 def test_trace_report_has_all_parts(tiny_model: ModelBundle) -> None:
@@ -120,14 +121,38 @@ def test_trace_report_has_all_parts(tiny_model: ModelBundle) -> None:
 @pytest.mark.parametrize(("width", "lags"), [(80, [1, 2, 5, 10, 20, 50, 99]), (40, [1, 20, 99])])
 def test_gradient_report_fits_terminal(width: int, lags: list[int]) -> None:
     norms = tuple(0.5**k for k in range(100))
-    decays = tuple(GradientDecay(name, norms) for name in ("tang (lstm, trained)", "rnn, fresh"))
+    decays = (GradientDecay("tang", "lstm", norms), GradientDecay(None, "rnn", norms))
     console = Console(width=width, color_system=None, highlight=False)
     with console.capture() as capture:
-        console.print(gradient_report(GradientComparison(TEXT, decays), width=width))
+        console.print(gradient_report(GradientComparison((TEXT,), False, decays), width=width))
     drawn = [row.rstrip() for row in capture.get().splitlines()]
     head, *rows = drawn[drawn.index("") + 1 :]
-    assert drawn[0] == f"On: {TEXT}"
+    assert drawn[0] == f"Text: {TEXT}"
     assert [int(word) for word in head.split()[2:]] == lags
     assert all(len(row) <= width for row in rows)
     last = next(row for row in rows if row.startswith("rnn, fresh"))
     assert last.split()[2:] == [f"{0.5**k:.1e}" for k in lags]
+
+
+def test_wrap_breaks_between_han_characters() -> None:
+    text = "平均每字 2.75 奈特。意外：模型对该字的意外度，以奈特计。"
+    lines = wrap(text, 20).splitlines()
+    assert all(cell_len(line) <= 20 for line in lines)
+    assert all(cell_len(line) >= 17 for line in lines[:-1])
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+    assert not any(line.startswith(tuple("，。：")) for line in lines)
+    assert wrap("two plain words", 9) == "two plain\nwords"
+
+
+def test_gradient_rows_name_models() -> None:
+    decays = (GradientDecay("tang", "lstm", (1.0, 0.5)), GradientDecay(None, "gru", (1.0, 0.25)))
+    assert gradient_rows(GradientComparison((TEXT,), False, decays), [1]) == [
+        ["steps back", "1"],
+        ["tang (lstm, trained)", "5.0e-01"],
+        ["gru, fresh", "2.5e-01"],
+    ]
+
+
+def test_gradient_source_of_generated_texts() -> None:
+    comparison = GradientComparison(("床前", "明月"), True, ())
+    assert gradient_source(comparison) == "Texts: 2 poems by the first model, 2 characters of each"
