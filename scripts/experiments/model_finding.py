@@ -1,11 +1,11 @@
-"""A model's gates at punctuation, the units that count characters, and the poems without these units.
+"""The gates of a model at punctuation, its units that count, and its poems without them.
 
     python scripts/experiments/model_finding.py --model NAME
 
 Needs no corpus: it reads poems that the model generates from a seed.  Three tables: the mean forget gate
 at ，, at a stop and within a line; the cells correlated with the position in the line, compared with
 shuffled positions; and poems of the next seed, generated with the best counters silenced (their input
-gates closed, so that their cells stay empty), or with other units that hold about as much.
+gates clamped shut, so that their cells stay empty), or with matched units that hold about as much.
 """
 
 import random
@@ -126,7 +126,7 @@ def main() -> None:
             for layer in layers
         ]
 
-    title = f"{num} poems by the model, {len(text):,} characters; mean forget gate"
+    title = f"{num} generated poems, {len(text):,} characters; mean forget gate"
     headings = ("", "at ，", "at 。？！", "within a line")
     print_table(title, headings, forget_rows(series("forget"), text))
     print()
@@ -145,13 +145,14 @@ def main() -> None:
     counts = (1, 4) if arguments.quick else (1, 4, 16, 64)
     others = matched_units(order[: counts[-1]], found[layer], cells[layer].abs().mean(dim=0))
     for count in tqdm(counts, desc="silencing", leave=False, disable=None):
-        for who, units in (("best counters", order[:count]), ("others as full", others[:count])):
+        for who, units in (("best counters", order[:count]), ("matched units", others[:count])):
             silenced = clamp_gate(network, layer, "input", is_open=False, units=units)
             altered = replace(bundle, network=silenced)
             generated = generate_poems(altered, num, arguments.seed + 1)
-            rows.append(form_row(f"{count} {who}", generated))
-    headings = (f"silent in layer {layer + 1}", "lines as long as the first", "in a form", "rhymed")
-    print_table("Without the counters", headings, rows)
+            rows.append(form_row(f"{who}: {count}", generated))
+    name = f"silenced in layer {layer + 1}"
+    forms = ("lines as long as the first", "in one of the four forms", "of these, rhymed")
+    print_table("Without the counters", (name, *forms), rows)
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def main() -> None:
     ]
     print_table(
         f"One step: x = {X}, h = {HIDDEN}, c = {CELL}",
-        ("equation", "in brackets", "by hand", "here"),
+        ("equation", "argument", "by hand", "here"),
         rows,
     )
     print()

@@ -20,7 +20,7 @@ from poetgen.model.network import PoemRNN
 SCRIPTS = Path(__file__).parent.parent.parent / "scripts" / "experiments"
 PAPER_HERE_CONTROL = ("paper: LSTM of 1997", "here: LSTM", "control: plain RNN")
 EXPERIMENTS = {
-    "worked_example": ("in brackets", "by hand", "Three steps from a zero state"),
+    "worked_example": ("argument", "by hand", "Three steps from a zero state"),
     "sine": ("control: persistence", *PAPER_HERE_CONTROL[1:], "of persistence"),
     "long_lag": ("2c, lag 50", *PAPER_HERE_CONTROL, "control: LSTM, bias 1"),
     "adding": ("Adding, 100 steps", *PAPER_HERE_CONTROL, "control: LSTM, bias 1"),
@@ -334,8 +334,8 @@ def test_model_finding_needs_no_corpus(
     assert finding.matched_units([0, 1], counts, sizes) == [2, 3]  # of units 2, 3 and 4
     run("model_finding", monkeypatch, "--quick", "--model", str(tmp_path / "tiny.safetensors"))
     shown = capsys.readouterr().out
-    assert "silent in layer" in shown
-    assert shown.count("others as full") == shown.count("best counters") == 2
+    assert "silenced in layer" in shown
+    assert shown.count("matched units: ") == shown.count("best counters: ") == 2
     assert "nan" not in shown
 
 
