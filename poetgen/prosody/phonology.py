@@ -2,7 +2,8 @@
 
 The only module that uses the phonology libraries.  Readings are those of the 廣韻 rhyme book (1008),
 from `tshet-uinh`; its 206 rhymes are folded into the 106 groups (平水韻) that regulated verse rhymes
-by.  A character with several readings keeps all of them; none is guessed from context.
+by.  Characters of Tang verse that the 廣韻 lacks are listed here, with their source.  A character
+with several readings keeps all of them; none is guessed from context.
 """
 
 from functools import cache
@@ -24,6 +25,42 @@ _GROUPS = """
 入 缉:緝 合:合盍 叶:葉怗業 洽:洽狎乏
 """
 
+_SPELLINGS = """
+罕䍐 迤迆 髭頿 蒂蔕 歘欻 𫛶𪀦 暌睽 撑樘 嫦常 婷娗 壖堧 樗㯉 搘榰 嶤嶢 拽抴 缗緍 垄壠 葡蒲 䙰褵 㔉斸
+毶毿 挝檛 噀潠 澘潸 琊邪 冏囧 簴虡 漩㳬 铘釾 卨禼 㴩灉 𩩉髇 𢋙蟆 虻蝱 幛嶂 熳漫 栧枻 嫮嫭 恹懕 幈屏
+㻏玲 𪈺鸀 𡸣嵲 𡏖壒 谹閎 𣙙樕 𢬍擪 碇矴 狠很 桉案 嫓媲 䙀繃 㟧崿 㘭坳 蠕蝡 𩲑䰟 𦨧艒 齓齔 躏藺 趦趑
+綘縫 穾窔 毺毹 橱廚 愡憁 嶫嶪 墢坺 乹乾 䴏鷰 㺃狗 䔩蔌 𥕕罅 䒠丰
+"""
+"""A character, and the head under which the 廣韻 has the same word, by the 集韻, the 康熙字典 or,
+for the rarest, the other prints of the poem: 罕 is written 䍐 there."""
+
+_FANQIE = """
+廣韻 朣徒紅东 砆甫無虞 𫛸杜奚齐 𫛸特計霁 姮胡登蒸 嫜諸良阳 轭於革陌 鳸侯古麌 皞胡老皓 髹許尤尤
+廣韻 滮皮彪尤 嵺落蕭萧 呃烏界卦 娼尺良阳 做臧祚遇 做則箇个
+唐韻 摹莫胡虞 㒿呂支支 䫇汝鹽盐
+集韻 潇先彫萧 祛丘於鱼 鸶新兹支 淘徒刀豪 焙蒲昧队 撒桑葛曷 滤良據御 蟏先彫萧 薝覩敢感 飓衢遇遇
+集韻 揶余遮麻 饧徒郎阳 饧徐盈庚 唼色甲洽 唼作答合 䆗吉弔啸 䆗伊鳥筱 玛母下马 龆田聊萧 璈牛刀豪
+集韻 𬴃霍虢陌 瘟烏昆元 榕餘封冬 挍居效效 塌託盍合 趚蘇谷屋 滚古本阮 滚古困愿 𥮘奴店艳 𥮘諾叶叶
+集韻 觫蘇谷屋 裩公渾元 蠕汝朱虞 艓達協叶 垞直加麻 霮徒感感 猧烏和歌 燑徒東东 烻尸連先 烻延面霰
+集韻 俩里養养 䲺古暗勘 𤃩郎丁青 泼普活曷 瘇豎勇肿 汊楚嫁祃 挣初耕庚 婑鄔果哿 囝九件铣 卼五忽月
+集韻 䛏年題齐 䛏女履纸 𣽷斯義寘 髐虛交肴 罫胡挂卦 罫古買蟹 粣色責陌 瞌克盍合 疳沽三覃 犸莫駕祃
+集韻 潆維傾庚 氋謨蓬东 氃徒東东 棙郎計霁 嶱丘葛曷 嵂劣戌质 拷苦浩皓 喍鉏佳佳 倮魯果哿 䰀鄔果哿
+集韻 㘖牛姦删 唽先的锡 嶛憐蕭萧 㙞逆己纸 醄徒刀豪 躃必益陌 灇徂聰东
+玉篇 鹡子席陌 爷以遮麻 呃於革陌 擂力堆灰 垌拖孔董
+韻會 匼鄔感感 菂丁歷锡 酦北末曷 褪吐困愿 桤丘其支 擂盧對队 㟼疑到号
+篇海 恓先齊齐 晌始兩养 籯餘輕庚 耍沙下马 砍苦感感 擦初戛黠
+類篇 薝之廉盐 窼莊交肴
+篇韻 廒五牢豪
+正韻 䏶部比纸
+字彙 逤蘇箇个 㵳落蕭萧 睬此宰贿 獗居月月
+正字通 罡居康阳 蝴洪吾虞 𡾼息勇肿 𩠇思晉震 骣鉏版潸 茉彌葛曷
+"""
+"""By source: a character, its fanqie (反切, two characters) and the 平水 group that this makes.
+
+Sources other than the 廣韻 and 集韻 are cited after the 康熙字典.  唽, 嶛, 醄, 揶, 娼 and 做 have the
+fanqie of the same word in another spelling: 𠴭, 嶚, 𨡒, 捓, 倡 and 作.
+"""
+
 
 class Reading(NamedTuple):
     """One reading of a character."""
@@ -38,9 +75,13 @@ def readings(character: str) -> frozenset[Reading]:
     """Return all readings of a simplified or traditional character; empty if it is unknown.
 
     A simplified character has the readings of every traditional character it replaces (后: 后 and
-    後).  Variant forms are used only if the rhyme book contains none of these.
+    後).  The table of this module, then variant forms, are used only if the rhyme book contains none
+    of these.
+
+    >>> sorted(readings("滚"))
+    [Reading(tone='上', rhyme='阮'), Reading(tone='去', rhyme='愿')]
     """
-    own = _readings_of_own_heads(character)
+    own = _readings_of_own_heads(character) or _added_readings().get(character)
     if own:
         return own
     import yitizi
@@ -77,6 +118,24 @@ def _group_of_rhyme() -> dict[str, Reading]:
             name, members = entry.split(":")
             table.update({rhyme: Reading(tone, name) for rhyme in members})
     return table
+
+
+@cache
+def _added_readings() -> dict[str, frozenset[Reading]]:
+    """Return the readings that `_SPELLINGS` and `_FANQIE` give, by simplified and traditional form."""
+    found: dict[str, set[Reading]] = {}
+    for pair in _SPELLINGS.split():
+        found.setdefault(pair[0], set()).update(_readings_of_own_heads(pair[1]))
+    by_group = {reading.rhyme: reading for reading in _group_of_rhyme().values()}
+    for row in _FANQIE.split("\n"):
+        for entry in row.split()[1:]:
+            found.setdefault(entry[0], set()).add(by_group[entry[3]])
+    to_traditional = opencc.OpenCC("s2t").convert
+    return {
+        key: frozenset(found[character])
+        for character in found
+        for key in (character, to_traditional(character))
+    }
 
 
 @cache
