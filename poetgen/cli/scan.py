@@ -1,5 +1,6 @@
 """`poetgen scan`."""
 
+import json
 import os
 import re
 import sys
@@ -8,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from poetgen.errors import UsageError
+from poetgen.cli.options import JsonOption
+from poetgen.errors import CorpusError, UsageError
+from poetgen.language import tr
 
 if TYPE_CHECKING:
     from poetgen.data.poem import Poem
@@ -22,45 +25,69 @@ def scan(
         str,
         typer.Argument(
             metavar="TEXT|FILE|-",
-            help="A poem; a file of poems (JSON, JSONL, or text with a poem per line); "
-            "or - to read a poem per line, or JSON Lines, from standard input.",
+            help="A poem as you paste it, with or without marks, title and author; a file of poems "
+            "(JSON, JSONL, or text); or - to read text or JSON Lines from standard input.",
         ),
     ],
+    as_json: JsonOption = False,
 ) -> None:
-    """Show how poems keep the rules of regulated verse: tones, rhyme, 对, 粘, 孤平, 三平尾.
+    """Show how poems keep the rules of regulated verse: tones, rhyme, 失对, 失粘, 孤平, 三平尾.
 
     Tones and rhymes are those of Middle Chinese. A character with several readings may take any: 通 is
     level or oblique. The pattern shown is strict, but only even positions and the last are checked. The
-    order has one letter per line type, a capital if the line ends level.
-    """
-    from rich.console import Console
+    order has one letter per line type, a capital if the line ends level. Of a poem in none of the four
+    forms (五绝 七绝 五律 七律), only tones and rhyme groups are shown.
 
+    In pasted text a line break or a space ends a line of verse. Title and author are set aside: 静夜思,
+    《静夜思》 李白, [唐] 李白, 作者：李白. A title begins a new poem, and so does a blank line between two
+    poems in form. Text has a poem per line if most lines hold three lines of verse or more.
+    """
     from poetgen.prosody.scan import scan as scan_lines
-    from poetgen.views.scansion import summary, tone_table
+    from poetgen.views.scansion import legend, summary, to_json, tone_table
 
     poems = _read_poems(text)
     if not poems:
-        raise UsageError("there is no poem to scan", "Give its text, or a file that contains one.")
+        raise UsageError(
+            tr("there is no poem to scan"), tr("Give its text, or a file that contains one.")
+        )
+    scans = [scan_lines(poem.lines) for poem in poems]
+    if as_json:
+        records = [to_json(poem, result) for poem, result in zip(poems, scans, strict=True)]
+        typer.echo(json.dumps(records, ensure_ascii=False, indent=1))
+        return
+    from rich.console import Console
+
     console = Console(highlight=False)
-    for index, poem in enumerate(poems):
-        if index:
-            console.print()
-        result = scan_lines(poem.lines)
-        console.print(tone_table(poem.lines, result), *summary(result), sep="\n")
+    for poem, result in zip(poems, scans, strict=True):
+        if poem.title or poem.author:
+            title = f"《{poem.title}》" if poem.title else ""
+            console.print(" ".join(filter(None, [title, poem.author])), markup=False)
+        console.print(tone_table(poem.lines, result, console.width))
+        console.print(*summary(result, poem.lines), "", sep="\n")
+    console.print(*legend(scans), sep="\n")
 
 
 def _read_poems(text: str) -> list["Poem"]:
-    from poetgen.data.clean import clean_text
-    from poetgen.data.poem import Poem
-    from poetgen.data.read import RawRecord, read, read_lines
+    from poetgen.data.paste import poems_in, read_poems
+    from poetgen.data.read import decoded, read
 
     if text == "-":
-        records = read_lines(sys.stdin.buffer.read(), "standard input")
-    elif os.path.isfile(text):  # noqa: PTH113 (Path.is_file raises if a name is too long)
-        records = read(Path(text))
-    elif _FILE_NAME.search(text):
-        raise UsageError(f"there is no file {text}", "Name a file of poems, or give a poem's text.")
-    else:
-        records = iter([RawRecord(text, "", "", "")])
-    texts = [clean_text(r.text)[0] for r in records if isinstance(r, RawRecord)]
-    return [poem for poem in map(Poem, texts) if poem.lines]
+        return read_poems(decoded(sys.stdin.buffer.read(), tr("standard input")))
+    path = Path(text)
+    if not os.path.isfile(text):  # noqa: PTH113 (Path.is_file raises if a name is too long)
+        if _FILE_NAME.search(text) and "\n" not in text:
+            raise UsageError(
+                tr("there is no file {name}", name=text),
+                tr("Name a file of poems, or give a poem's text."),
+            )
+        return read_poems(text)
+    if path.suffix.lower() in (".json", ".jsonl"):
+        return poems_in(read(path))
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CorpusError(
+            tr("{name} cannot be read: {reason}", name=text, reason=error.strerror),
+            tr("Check the file and its permissions."),
+        ) from error
+    return read_poems(decoded(content, text))

@@ -82,7 +82,7 @@ def read_lines(content: bytes, name: str) -> Iterator[RawRecord | BrokenRecord]:
     Raises:
         CorpusError: `content` is not UTF-8.
     """
-    text = _decoded(content, name)
+    text = decoded(content, name)
     is_json = text.lstrip().startswith("{")
     yield from _read_jsonl(name, text) if is_json else _read_text(name, text)
 
@@ -98,7 +98,7 @@ def _read_file(file: Path) -> Iterator[RawRecord | BrokenRecord]:
         content = file.read_bytes()
     except OSError as error:
         raise CorpusError(f"{file} cannot be read: {error.strerror}", _FIX_FILE) from error
-    text = _decoded(content, str(file))
+    text = decoded(content, str(file))
     if file.suffix.lower() == ".json":
         yield from _read_json(file, text)
     elif file.suffix.lower() == ".jsonl":
@@ -107,7 +107,12 @@ def _read_file(file: Path) -> Iterator[RawRecord | BrokenRecord]:
         yield from _read_text(file.name, text)
 
 
-def _decoded(content: bytes, name: str) -> str:
+def decoded(content: bytes, name: str) -> str:
+    """Return `content` as text.
+
+    Raises:
+        CorpusError: it is not UTF-8.
+    """
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

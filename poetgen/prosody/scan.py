@@ -55,6 +55,43 @@ class Scan:
     """粘, per pair of adjacent couplets: whether the tones at position 2 can be equal."""
 
     @property
+    def opens_level(self) -> bool:
+        """平起 (else 仄起): whether the pattern of line 1 is level at position 2."""
+        return self.lines[0].pattern[1] == LEVEL
+
+    @property
+    def main_rhyme(self) -> frozenset[str]:
+        """The 平水 groups that all even lines can share, else that of most rhyming lines, else empty."""
+        return self.rhyme or frozenset(self._majority)
+
+    @property
+    def off_rhyme(self) -> tuple[int, ...]:
+        """出韵: the numbers of the even lines that leave the rhyme of the others, if only some do."""
+        return next(iter(self._majority.values()), ())
+
+    @property
+    def _majority(self) -> dict[str, tuple[int, ...]]:
+        """Return the group that more lines keep than leave, and the even lines that leave it.
+
+        Line 1 may keep it but not leave it.  Empty if all even lines rhyme, or if it is no one group.
+        """
+        if self.rhyme:
+            return {}
+        feet = [self.lines[0], *self.lines[1::2]]
+        found = {}
+        for reading in frozenset.union(*(line.rhymes for line in feet)):
+            leaving = tuple(
+                number
+                for number, line in enumerate(self.lines, start=1)
+                if number % 2 == 0 and reading not in line.rhymes
+            )
+            if sum(reading in line.rhymes for line in feet) > len(leaving):
+                found[reading.rhyme] = leaving
+        fewest = min(map(len, found.values()), default=0)
+        best = {group: leaving for group, leaving in found.items() if len(leaving) == fewest}
+        return best if len(set(best.values())) == 1 else {}
+
+    @property
     def regulated(self) -> bool:
         """Whether all lines keep the relaxed pattern, rhyme level and have no 孤平 or 三平尾."""
         return self.level_rhyme and not any(

@@ -130,6 +130,44 @@ def test_scan_without_rhyme() -> None:
     assert (result.rhyme, result.level_rhyme, result.regulated) == (frozenset(), False, False)
 
 
+@pytest.mark.parametrize(
+    ("line_1", "line_2", "line_4", "off_rhyme"),
+    [
+        ("白日依山尽", "黄河入海流", "更上一层楼", ()),
+        ("白日依山尽", "黄河入海流", "更上一层山", ()),  # one against one
+        ("白日照高秋", "黄河入海流", "更上一层山", (4,)),
+        ("白日照高山", "黄河入海流", "更上一层山", (2,)),
+        ("白日照高天", "黄河入海流", "更上一层山", ()),
+        ("白日照高天", "黄河入海流", "更上一层楼", ()),  # line 1 cannot leave the rhyme
+    ],
+)
+def test_scan_off_rhyme(line_1: str, line_2: str, line_4: str, off_rhyme: tuple[int, ...]) -> None:
+    result = scanned((line_1, line_2, "欲穷千里目", line_4))
+    assert result.off_rhyme == off_rhyme
+    assert bool(result.main_rhyme) == bool(result.rhyme or off_rhyme)
+
+
+def test_scan_off_rhyme_of_octave() -> None:
+    octave = [*SPRING_VIEW]
+    octave[5] = "家书抵万山"
+    result = scanned(tuple(octave))
+    assert (result.off_rhyme, result.main_rhyme, result.rhyme) == (
+        (6,),
+        frozenset("侵"),
+        frozenset(),
+    )
+    octave[7] = "浑欲不胜天"
+    assert scanned(tuple(octave)).off_rhyme == ()
+
+
+@pytest.mark.parametrize(
+    ("lines", "opens_level"),
+    [(HERON_TOWER, False), (QUIET_NIGHT, True), (WHITE_EMPEROR, True), (SPRING_VIEW, False)],
+)
+def test_scan_opening(lines: tuple[str, ...], opens_level: bool) -> None:
+    assert scanned(lines).opens_level is opens_level
+
+
 def test_scan_oblique_rhyme() -> None:
     result = scanned(("山中独不见", "江上有明月", "夜久人未归", "天边飞白雪"))
     assert (result.rhyme, result.level_rhyme) == (frozenset(), False)
