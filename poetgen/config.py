@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from poetgen.errors import ConfigError
+from poetgen.language import tr
 
 Cell = Literal["lstm", "gru", "rnn"]
 EmbeddingInit = Literal["uniform", "cooccurrence"]
@@ -42,24 +43,24 @@ class DataConfig(_Section):
     corpus: list[str] = []
     """Files or folders of poems, or `starter`; empty: $POETGEN_CORPUS, else data/tang."""
     extra_train: list[str] = []
-    """Additional training poems; those that share a line with a held-out poem are dropped."""
+    """Files or folders of additional training poems; those near a held-out poem are dropped."""
     min_count: Count = 2
-    """Occurrences in the training split that a character needs for an id, at least 1."""
+    """Occurrences in the training split that a character needs to enter the vocabulary, at least 1."""
     max_tokens: Annotated[int, Field(ge=16)] = 256
-    """Tokens after which a training poem is truncated at a sentence end, at least 16."""
+    """Maximum tokens per training poem, at least 16; longer ones are truncated at a sentence end."""
 
 
 class ConditionsConfig(_Section):
-    """The conditions that the model sees before a poem, each sampled per poem and epoch."""
+    """Conditions that precede a poem (form, author, title), sampled per poem and epoch."""
 
     form_rate: Share = 0.0
-    """Fraction of poems conditioned on their form, 0 (the model learns no form) to 1."""
+    """Probability that a poem is conditioned on its form, 0 to 1; 0: the model learns no forms."""
     author_rate: Share = 0.0
-    """Fraction of poems conditioned on their author, 0 to 1."""
+    """Probability that a poem is conditioned on its author, 0 to 1; 0: it learns no authors."""
     title_rate: Share = 0.0
-    """Fraction of poems conditioned on their title, 0 to 1."""
+    """Probability that a poem is conditioned on its title, 0 to 1; 0: it learns no titles."""
     author_min_poems: Count = 50
-    """Training poems that an author needs for a symbol, at least 1."""
+    """Training poems that an author needs for a condition symbol, at least 1."""
 
     @property
     def any(self) -> bool:
@@ -68,18 +69,18 @@ class ConditionsConfig(_Section):
 
 
 class ModelConfig(_Section):
-    """The network."""
+    """The architecture and dropout of the network."""
 
     cell: Cell = "lstm"
     """Recurrent cell: lstm, gru or rnn (tanh)."""
     embedding_size: Size = 512
-    """Dimensions of the character embedding, 1 to 16,384."""
+    """Units of the character embedding, 1 to 16,384."""
     hidden_size: Size = 640
     """Units per recurrent layer, 1 to 16,384."""
     num_layers: Annotated[int, Field(ge=1, le=64)] = 2
-    """Stacked recurrent layers, 1 to 64."""
+    """Number of stacked recurrent layers, 1 to 64."""
     tie_embeddings: bool = True
-    """Whether the output projection shares the weights of the embedding."""
+    """Share the weights of the output projection with the embedding, true or false."""
     embedding_init: EmbeddingInit = "uniform"
     """Initial embedding: uniform (random) or cooccurrence (SVD of co-occurrence counts)."""
     embedding_std: Positive = 0.058
@@ -91,18 +92,18 @@ class ModelConfig(_Section):
     output_dropout: Rate = 0.3
     """Dropout rate of the last layer's output, 0 to below 1."""
     variational_dropout: bool = False
-    """Whether these three dropouts use one mask per poem instead of one per time step."""
+    """Use one mask per poem, not one per time step, for these three dropouts, true or false."""
     embedding_dropout: Rate = 0.0
-    """Rate at which whole characters are dropped, per batch, 0 to below 1."""
+    """Dropout rate of whole characters, drawn once per batch, 0 to below 1."""
     weight_dropout: Rate = 0.0
-    """Rate at which hidden-to-hidden weights are dropped, per batch, 0 to below 1."""
+    """Dropout rate of hidden-to-hidden weights, drawn once per batch, 0 to below 1."""
 
 
 class TrainConfig(_Section):
-    """The training run."""
+    """Optimization, precision, saving and logging of a run."""
 
     init_from: str = ""
-    """Model to start from (a file, a run folder or the name of a run); empty: random weights."""
+    """Model to start from: a file, a run folder or the name of a run; empty: random weights."""
     epochs: Count = 8
     """Passes over the training text, at least 1."""
     batch_tokens: Annotated[int, Field(ge=16)] = 8192
@@ -110,27 +111,29 @@ class TrainConfig(_Section):
     learning_rate: Positive = 2e-3
     """Peak learning rate of AdamW, reached after the warm-up, above 0."""
     betas: Annotated[list[Rate], Field(min_length=2, max_length=2)] = [0.9, 0.99]
-    """Decay rates of the two AdamW moments, each 0 to below 1."""
+    """Decay rates of the first and second moments of AdamW, each 0 to below 1."""
     weight_decay: NotNegative = 0.01
     """Weight decay of AdamW, applied to matrices only, at least 0."""
     warmup_steps: WholeNumber = 200
-    """Steps of linear warm-up of the learning rate from 0, at least 0."""
+    """Steps in which the learning rate rises linearly from 0, at least 0."""
     min_lr_ratio: Share = 0.0
-    """Final learning rate of the cosine schedule over learning_rate, 0 to 1 (constant)."""
+    """Final learning rate of the cosine schedule as a fraction of the peak, 0 to 1 (constant)."""
     token_class_loss_weight: NotNegative = 0.0
-    """Weight of the additional loss on token classes (character, comma, stop, end), at least 0."""
+    """Weight of the loss on token classes (character, comma, stop, end), at least 0; 0: off."""
     clip_norm: NotNegative = 1.0
-    """Maximum norm of the gradient, at least 0; 0: no clipping."""
+    """Maximum gradient norm, at least 0; 0: no clipping."""
     ema_decay: Rate = 0.0
-    """Decay of the moving average of weights that is validated and saved, 0 (off) to below 1."""
+    """Decay of the weight average that is validated and saved, 0 to below 1; 0: no averaging."""
     precision: Precision = "auto"
-    """Arithmetic: fp32, bf16 (autocast), or auto: bf16 on hardware with fast bf16."""
+    """Arithmetic: fp32, bf16 (autocast), or auto (bf16 on hardware with fast bf16)."""
     patience: WholeNumber = 0
-    """Epochs without a better validation loss before training stops, at least 0; 0: never."""
+    """Epochs without a better validation loss before training stops, at least 0; 0: no early stop."""
     save_interval_seconds: Annotated[float, Field(gt=0)] = 300.0
-    """Seconds between saves of the training state, above 0; each epoch and signal also saves."""
+    """Seconds between saves of the training state, above 0; epoch ends and signals also save."""
+    tensorboard: bool = False
+    """Also write a TensorBoard log into the run folder (extra `tensorboard`), true or false."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
-    """Seed of the weights, the dropout and the batch order, 0 to 2**63 - 1."""
+    """Seed of the initial weights, the dropout and the batch order, 0 to 2**63 - 1."""
 
 
 class Config(_Section):
@@ -142,22 +145,25 @@ class Config(_Section):
     train: TrainConfig = TrainConfig()
 
     def to_yaml(self, *, with_descriptions: bool = False) -> str:
-        """Return a YAML document that `load_config` reads back, optionally with comments."""
+        """Return a YAML document that `load_config` reads back.
+
+        `with_descriptions` adds a comment above each key, in the current language.
+        """
         if not with_descriptions:
             return _to_yaml(self.model_dump())
         blocks = []
         for section, values in self.model_dump().items():
             keys = "".join(
-                f"# {description}\n{_to_yaml({key: values[key]})}"
+                f"# {tr(description)}\n{_to_yaml({key: values[key]})}"
                 for key, description in describe(section).items()
             )
-            head = f"# {type(getattr(self, section)).__doc__}\n{section}:\n"
+            head = f"# {tr(type(getattr(self, section)).__doc__ or '')}\n{section}:\n"
             blocks.append(head + indent(keys, "  "))
         return "\n".join(blocks)
 
 
 def describe(section: str) -> dict[str, str]:
-    """Return the one-line description of each key of `section` (data, conditions, model, train)."""
+    """Return the one-line English description of each key of `section`."""
     values: _Section = getattr(Config(), section)
     return {key: field.description or "" for key, field in type(values).model_fields.items()}
 
@@ -183,7 +189,8 @@ class _Loader(yaml.SafeLoader):
         keys = [key.value for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key} occurs twice")
+                why = tr("the key {key} occurs twice", key=key)
+                raise yaml.constructor.ConstructorError(None, None, why)
         return super().construct_mapping(node, deep)
 
 
@@ -211,9 +218,11 @@ def load_config(source: str = "base", overrides: Sequence[str] = ()) -> Config:
     `overrides` are "section.key=value" strings whose values are YAML.
 
     Raises:
-        ConfigError: lists every error with its dotted path, value, expectation or nearest key.
+        ConfigError: Lists every error with its dotted path, value, expectation or nearest key.
     """
-    return build_config(_read_yaml(source), overrides, origin=f"configuration {source}")
+    return build_config(
+        _read_yaml(source), overrides, origin=tr("configuration {name}", name=source)
+    )
 
 
 def load_saved_config(path: Path, overrides: Sequence[str] = ()) -> Config:
@@ -222,13 +231,18 @@ def load_saved_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     Raises:
         ConfigError: The file is missing or not valid.
     """
-    return build_config(migrate(_read_yaml(str(path))), overrides, origin=f"configuration {path}")
+    origin = tr("configuration {name}", name=path)
+    return build_config(migrate(_read_yaml(str(path))), overrides, origin=origin)
 
 
 def build_config(
     values: Mapping[str, Any], overrides: Sequence[str] = (), *, origin: str = "configuration"
 ) -> Config:
-    """Validate nested `values` with `overrides`; `origin` names them in errors."""
+    """Validate nested `values` with `overrides`; `origin` names them in errors.
+
+    Raises:
+        ConfigError: Lists every error.
+    """
     # YAML reads a section whose keys are all commented out as None.
     merged: dict[str, Any] = {
         key: dict(value or {}) if isinstance(value, Mapping | None) else value
@@ -241,8 +255,8 @@ def build_config(
     except ValidationError as error:
         faults = "\n".join(f"  {line}" for line in _explain(error))
         raise ConfigError(
-            f"{origin} is not valid:\n{faults}",
-            "Correct the file or the --set option; `poetgen config` prints all keys.",
+            tr("{origin} is not valid:", origin=origin) + f"\n{faults}",
+            tr("Correct the file or the --set option; `poetgen config` prints all keys."),
         ) from error
 
 
@@ -303,22 +317,24 @@ def _read_yaml(source: str) -> dict[str, Any]:
         exists = False
     if not exists:
         raise ConfigError(
-            f"there is no configuration {source}",
-            f"Name a file, or one of: {', '.join(config_names())}.",
+            tr("there is no configuration {source}", source=source),
+            tr("Name a file, or one of: {names}.", names=", ".join(config_names())),
         )
     try:
         content = _parse(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(
-            f"{path} cannot be read as YAML: {reason}", "Correct the file."
+            tr("{path} cannot be read as YAML: {reason}", path=path, reason=reason),
+            tr("Correct the file."),
         ) from error
     if content is None:
         return {}
     if not isinstance(content, dict):
+        found = type(content).__name__
         raise ConfigError(
-            f"{path} contains {type(content).__name__}, not sections",
-            "Expected sections data:, conditions:, model: and train: with keys below them.",
+            tr("{path} contains {found}, not sections", path=path, found=found),
+            tr("Write sections data:, conditions:, model: and train: with their keys below them."),
         )
     return content
 
@@ -340,14 +356,15 @@ def _override(values: dict[str, Any], override: str) -> None:
     keys = path.strip().split(".")
     if not equals or len(keys) != 2 or not all(keys):
         raise ConfigError(
-            f"--set {override} is not of the form section.key=value",
-            "For example: --set train.epochs=4",
+            tr("--set {override} is not of the form section.key=value", override=override),
+            tr("For example: --set train.epochs=4"),
         )
     try:
         value = _parse(text)
     except ValueError as error:
         raise ConfigError(
-            f"--set {override}: the value cannot be read as YAML", "Quote it, or correct it."
+            tr("--set {override}: the value cannot be read as YAML", override=override),
+            tr("Quote the value, or correct it."),
         ) from error
     section = values.setdefault(keys[0], {})
     if isinstance(section, dict):  # else validation reports the file's error
@@ -358,22 +375,59 @@ def _explain(error: ValidationError) -> Iterator[str]:
     for one in error.errors(include_url=False):
         path = ".".join(map(str, one["loc"]))
         if one["type"] == "extra_forbidden":
-            yield f"unknown key '{path}'{_nearest(path)}"
+            yield tr("unknown key '{key}'", key=path) + _nearest(path)
         else:
-            expected = one["msg"].removeprefix("Input should be ")
-            expected = expected.replace("List should have", "a list of")
-            yield f"{path} = {one['input']!r}: expected {expected}"
+            expected = _expectation(one["type"], one.get("ctx", {}))
+            expected = expected or one["msg"].removeprefix("Input should be ")
+            found = tr("expected {expected}", expected=expected)
+            yield f"{path} = {one['input']!r}: {found}"
+
+
+def _expectation(error_type: str, context: Mapping[str, Any]) -> str:
+    """Return what a value of pydantic's error type `error_type` should be; empty for a rare type."""
+    limit = next(
+        (f"{context[key]:,.15g}" for key in ("gt", "ge", "lt", "le") if key in context), ""
+    )
+    match error_type:
+        case "greater_than":
+            return tr("a number above {limit}", limit=limit)
+        case "greater_than_equal":
+            return tr("a number of at least {limit}", limit=limit)
+        case "less_than":
+            return tr("a number below {limit}", limit=limit)
+        case "less_than_equal":
+            return tr("a number of at most {limit}", limit=limit)
+        case "literal_error":
+            return tr("one of {values}", values=context["expected"].replace(" or ", ", "))
+        case "too_short" | "too_long":
+            num = context.get("min_length", context.get("max_length"))
+            return tr("a list of {num} values", num=num)
+        case "finite_number":
+            return tr("a finite number")
+        case "int_type" | "int_from_float":
+            return tr("an integer")
+        case "float_type":
+            return tr("a number")
+        case "bool_type":
+            return tr("true or false")
+        case "string_type":
+            return tr("a string")
+        case "list_type":
+            return tr("a list")
+        case "model_type":
+            return tr("a section with keys below it")
+    return ""
 
 
 def _nearest(path: str) -> str:
     """Return a hint: the new name of a key, the key in another section, a similar key, or all keys."""
     section, _, key = path.rpartition(".")
     if renamed := RENAMED_KEYS.get(section, {}).get(key):
-        return f" (it is now '{section}.{renamed}')"
+        return tr(" (it is now '{key}')", key=f"{section}.{renamed}")
     keys = {name: list(values) for name, values in Config().model_dump().items()}
     elsewhere = [f"{name}.{key}" for name in keys if key in keys[name]]
     known = keys.get(section, list(keys))
     alike = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     if elsewhere or alike:
-        return f" (did you mean '{(elsewhere or alike)[0]}'?)"
-    return f" (known: {', '.join(known)})"
+        return tr(" (did you mean '{key}'?)", key=(elsewhere or alike)[0])
+    return tr(" (known: {keys})", keys=", ".join(known))

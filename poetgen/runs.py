@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from poetgen.errors import ModelFileError, UsageError
+from poetgen.errors import ModelFileError, PoetgenError, UsageError
 from poetgen.files import lock as lock_descriptor
 from poetgen.files import remove_partial_files, write_error, write_text
+from poetgen.language import tr
 
 if TYPE_CHECKING:
     from poetgen.config import Config
@@ -29,12 +30,13 @@ BEST = "best.safetensors"
 """The model file in a run folder."""
 CONFIG = "config.yaml"
 """The configuration in a run folder, written when the run is created."""
+METRICS = "metrics.jsonl"
+"""The log of steps and validations in a run folder, as JSON Lines."""
 VARIABLE = "POETGEN_CHECKPOINT"
 MAX_NAME_BYTES = 200
 """Length limit of the name of a run; file systems admit 255 bytes."""
 BUNDLED = Path(__file__).parent / "resources" / "tang.safetensors"
 """The bundled model; its name is its stem."""
-_FIX = f"Name a model file, a run folder or a run, or {BUNDLED.stem}, the bundled model."
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Run:
     @property
     def metrics(self) -> Path:
         """The log of steps and validations, as JSON Lines."""
-        return self.path / "metrics.jsonl"
+        return self.path / METRICS
 
     @property
     def best(self) -> Path:
@@ -94,13 +96,14 @@ class Run:
         name = latest_run() if name is None else name
         if name is None:
             raise UsageError(
-                f"there is no run to resume in {RUNS}", "Start one: poetgen train --config base"
+                tr("there is no run to resume in {folder}", folder=RUNS),
+                tr("Start one: poetgen train --config base"),
             )
         run = cls(_run_path(name))
         if not run.last.is_file():
             raise UsageError(
-                f"the run {name} cannot be resumed: there is no {run.last}",
-                "Start it again with --overwrite, or name another run with --run.",
+                tr("run {run} cannot be resumed: there is no {file}", run=name, file=run.last),
+                tr("Restart it with --overwrite, or name another run with --run."),
             )
         return run
 
@@ -154,8 +157,8 @@ class Run:
         try:
             if not lock_descriptor(descriptor):
                 raise UsageError(
-                    f"another process is training the run {self.name}",
-                    "Wait for it or stop it, or choose another --run.",
+                    tr("another process is training run {run}", run=self.name),
+                    tr("Wait for it or stop it, or choose another --run."),
                 )
             yield
         finally:
@@ -167,14 +170,14 @@ class Run:
 
     def _exists(self) -> UsageError:
         return UsageError(
-            f"the run {self.name} already exists ({self.path})",
-            "Continue it with --resume, replace it with --overwrite, or choose another --run.",
+            tr("run {run} already exists ({folder})", run=self.name, folder=self.path),
+            tr("Continue it with --resume, replace it with --overwrite, or choose another --run."),
         )
 
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """A model file and why it was chosen."""
+    """A model file and why it was chosen, as a noun phrase in the current language."""
 
     path: Path
     why: str
@@ -199,21 +202,62 @@ def find_model(name: str | None = None) -> ModelChoice:
         ModelFileError: The named model does not exist.
     """
     if name:
-        return ModelChoice(_resolve(name), "as given")
+        return ModelChoice(_resolve(name), tr("given"))
     if from_environment := os.environ.get(VARIABLE):
         try:
-            return ModelChoice(_resolve(from_environment), f"from ${VARIABLE}")
+            path = _resolve(from_environment)
         except ModelFileError as error:
             raise ModelFileError(f"${VARIABLE}: {error.why}", error.fix) from error
+        return ModelChoice(path, tr("from {variable}", variable=f"${VARIABLE}"))
     newest = latest_run()
     if newest is None:
-        return ModelChoice(BUNDLED, "the bundled model")
+        return ModelChoice(BUNDLED, tr("bundled model"))
     run = Run(RUNS / newest)
     if os.path.isfile(run.best):  # noqa: PTH113 (see _resolve)
-        return ModelChoice(run.best, "the newest run")
-    exists = os.path.isdir(run.path)  # noqa: PTH112
-    state = "has not finished an epoch yet" if exists else "does not exist"
-    return ModelChoice(BUNDLED, f"the bundled model: {newest}, the newest run, {state}")
+        return ModelChoice(run.best, tr("newest run"))
+    if os.path.isdir(run.path):  # noqa: PTH112
+        why = tr("bundled model; newest run {run} has no finished epoch", run=newest)
+    else:
+        why = tr("bundled model; newest run {run} is missing", run=newest)
+    return ModelChoice(BUNDLED, why)
+
+
+def find_metrics(name: str | None = None) -> Path:
+    """Return the metrics file of a run.
+
+    `name` may be a file, a run folder or the name of a run; the default is the newest run.
+
+    Raises:
+        UsageError: There is no such run.
+        PoetgenError: The run has no metrics yet.
+    """
+    name = name or latest_run()
+    if name is None:
+        raise UsageError(
+            tr("there is no run in {folder}", folder=RUNS),
+            tr("Start one: poetgen train --config base"),
+        )
+    folders = []
+    # A name that is too long or contains a NUL is no file to os.path and an error to Path.
+    for candidate in (Path(name), RUNS / name):
+        for file in (candidate, candidate / METRICS):
+            if os.path.isfile(file):  # noqa: PTH113
+                return file
+        if os.path.isfile(candidate / CONFIG):  # noqa: PTH113
+            folders.append(candidate)
+    if folders:
+        raise PoetgenError(
+            tr("run {run} has no {file} yet", run=folders[0], file=METRICS),
+            tr("Wait until it has trained for some steps, or name another run."),
+        )
+    raise UsageError(
+        tr(
+            "there is no run {run}: no file, no run folder, no run in {folder}",
+            run=name,
+            folder=RUNS,
+        ),
+        tr("Runs here: {names}", names=", ".join(_run_names()[:10]) or tr("none")),
+    )
 
 
 def model_name(file: Path | None) -> str:
@@ -237,13 +281,19 @@ def latest_run() -> str | None:
     return latest.read_text(encoding="utf-8", errors="replace").strip() or None
 
 
+def _run_names() -> list[str]:
+    """Return the names of all runs that have metrics, the newest first."""
+    files = sorted(RUNS.glob(f"*/{METRICS}"), key=lambda file: file.stat().st_mtime, reverse=True)
+    return [file.parent.name for file in files]
+
+
 def _run_path(name: str) -> Path:
     is_plain = name.isprintable() and name == name.strip()  # it must survive in checkpoints/latest
     is_plain = is_plain and len(os.fsencode(name)) <= MAX_NAME_BYTES
     if not name or name in (".", "..", LATEST) or set("/\\") & set(name) or not is_plain:
         raise UsageError(
-            f"{name!r} is not a valid name for a run",
-            f"Use a plain name such as my-run; it becomes a folder in {RUNS}.",
+            tr("{name!r} is not a valid name for a run", name=name),
+            tr("Use a plain name such as my-run; it becomes a folder in {folder}.", folder=RUNS),
         )
     return RUNS / name
 
@@ -266,11 +316,24 @@ def _resolve(name: str) -> Path:
             others = sorted(RUNS.glob(f"*/{BEST}"), key=lambda file: file.stat().st_mtime)
             other = others[-1].parent.name if others else BUNDLED.stem
             raise ModelFileError(
-                f"the run {folder} has no {BEST} yet: it is written after the first epoch",
-                f"Let it finish an epoch (`poetgen train --resume`), or name another model: {other}",
+                tr("run {run} has no {file} yet: no epoch is finished", run=folder, file=BEST),
+                tr(
+                    "Let it finish an epoch (`poetgen train --resume`), or name another model: {model}",
+                    model=other,
+                ),
             )
     if folders:
-        raise ModelFileError(f"the folder {folders[0]} contains no {BEST}", _FIX)
+        why = tr("the folder {folder} contains no {file}", folder=folders[0], file=BEST)
+    else:
+        why = tr(
+            "there is no model {name}: no file, no run folder, no run in {folder}",
+            name=name,
+            folder=RUNS,
+        )
     raise ModelFileError(
-        f"there is no model {name}: neither a file, a run folder, nor a run in {RUNS}", _FIX
+        why,
+        tr(
+            "Name a model file, a run folder, a run, or {bundled}, the bundled model.",
+            bundled=BUNDLED.stem,
+        ),
     )

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from poetgen import language
 from poetgen.config import Config, build_config, changes, config_names, describe, load_config
 from poetgen.errors import ConfigError
 
@@ -128,51 +129,51 @@ def test_load_byte_order_mark(tmp_path: Path) -> None:
 
 
 FAULTS = [
-    ("train", "epochs", "0", "train.epochs = 0", "greater than or equal to 1"),
-    ("train", "epochs", "-3", "train.epochs = -3", "greater than or equal to 1"),
+    ("train", "epochs", "0", "train.epochs = 0", "at least 1"),
+    ("train", "epochs", "-3", "train.epochs = -3", "at least 1"),
     ("train", "epochs", "2.5", "train.epochs = 2.5", "integer"),
     ("train", "epochs", "true", "train.epochs = True", "integer"),
     ("train", "epochs", "'3'", "train.epochs = '3'", "integer"),
     ("train", "epochs", "", "train.epochs = None", "integer"),
     ("train", "epochs", "many", "train.epochs = 'many'", "integer"),
-    ("train", "learning_rate", "0", "train.learning_rate = 0", "greater than 0"),
+    ("train", "learning_rate", "0", "train.learning_rate = 0", "above 0"),
     ("train", "learning_rate", ".inf", "train.learning_rate = inf", "finite"),
     ("train", "learning_rate", ".nan", "train.learning_rate = nan", ""),
     ("train", "learning_rate", "fast", "train.learning_rate = 'fast'", "number"),
-    ("train", "betas", "[0.9]", "train.betas = [0.9]", "2 items"),
-    ("train", "betas", "[0.9, 1.0]", "train.betas.1 = 1.0", "less than 1"),
+    ("train", "betas", "[0.9]", "train.betas = [0.9]", "2 values"),
+    ("train", "betas", "[0.9, 1.0]", "train.betas.1 = 1.0", "below 1"),
     ("train", "betas", "0.9", "train.betas = 0.9", "list"),
-    ("train", "seed", "-1", "train.seed = -1", "greater than or equal to 0"),
+    ("train", "seed", "-1", "train.seed = -1", "at least 0"),
     ("train", "precision", "fp16", "train.precision = 'fp16'", "'fp32'"),
-    ("train", "batch_tokens", "15", "train.batch_tokens = 15", "greater than or equal to 16"),
-    ("train", "clip_norm", "-1", "train.clip_norm = -1", "greater than or equal to 0"),
-    ("model", "cell", "lstmm", "model.cell = 'lstmm'", "'lstm', 'gru' or 'rnn'"),
-    ("model", "tie_embeddings", "yes", "model.tie_embeddings = 'yes'", "boolean"),
-    ("model", "tie_embeddings", "1", "model.tie_embeddings = 1", "boolean"),
-    ("model", "output_dropout", "1", "model.output_dropout = 1", "less than 1"),
+    ("train", "batch_tokens", "15", "train.batch_tokens = 15", "at least 16"),
+    ("train", "clip_norm", "-1", "train.clip_norm = -1", "at least 0"),
+    ("model", "cell", "lstmm", "model.cell = 'lstmm'", "'lstm', 'gru', 'rnn'"),
+    ("model", "tie_embeddings", "yes", "model.tie_embeddings = 'yes'", "true or false"),
+    ("model", "tie_embeddings", "1", "model.tie_embeddings = 1", "true or false"),
+    ("model", "output_dropout", "1", "model.output_dropout = 1", "below 1"),
     (
         "model",
         "output_dropout",
         "-0.1",
         "model.output_dropout = -0.1",
-        "greater than or equal to 0",
+        "at least 0",
     ),
     ("model", "output_dropout", ".nan", "model.output_dropout = nan", ""),
-    ("model", "num_layers", "0", "model.num_layers = 0", "greater than or equal to 1"),
-    ("conditions", "form_rate", "1.1", "conditions.form_rate = 1.1", "less than or equal to 1"),
+    ("model", "num_layers", "0", "model.num_layers = 0", "at least 1"),
+    ("conditions", "form_rate", "1.1", "conditions.form_rate = 1.1", "at most 1"),
     (
         "conditions",
         "author_rate",
         "-0.1",
         "conditions.author_rate = -0.1",
-        "greater than or equal to 0",
+        "at least 0",
     ),
     ("conditions", "title_rate", "true", "conditions.title_rate = True", "number"),
-    ("conditions", "author_min_poems", "0", "conditions.author_min_poems = 0", "equal to 1"),
+    ("conditions", "author_min_poems", "0", "conditions.author_min_poems = 0", "at least 1"),
     ("train", "init_from", "3", "train.init_from = 3", "string"),
     ("data", "corpus", "tang", "data.corpus = 'tang'", "list"),
     ("data", "corpus", "[3]", "data.corpus.0 = 3", "string"),
-    ("data", "max_tokens", "15", "data.max_tokens = 15", "greater than or equal to 16"),
+    ("data", "max_tokens", "15", "data.max_tokens = 15", "at least 16"),
     ("data", "min_count", "{a: 1}", "data.min_count = {'a': 1}", "integer"),
 ]
 
@@ -417,6 +418,14 @@ def test_to_yaml_precedes_keys_with_descriptions() -> None:
     for section, key in KEYS:
         (index,) = (i for i, row in enumerate(rows) if row.startswith(f"  {key}:"))
         assert rows[index - 1] == f"  # {describe(section)[key]}"
+
+
+def test_to_yaml_descriptions_are_translated(monkeypatch: pytest.MonkeyPatch) -> None:
+    chinese = {describe("train")["epochs"]: "轮数", type(Config().train).__doc__: "训练"}
+    monkeypatch.setattr(language, "_catalogue", chinese)
+    rows = Config().to_yaml(with_descriptions=True).splitlines()
+    assert rows[rows.index("train:") - 1] == "# 训练"
+    assert rows[rows.index("  epochs: 8") - 1] == "  # 轮数"
 
 
 def test_reference_is_up_to_date() -> None:

@@ -216,7 +216,7 @@ def test_lock_excludes_other_processes(take: Callable[[Run], None]) -> None:
     run = add_run("spring")
     with run.lock():
         error = usage_error(lambda: take(run))
-    assert "another process is training the run spring" in error.why
+    assert "another process is training run spring" in error.why
     assert is_old(run.last)
     take(run)  # once the lock is released
 
@@ -224,11 +224,11 @@ def test_lock_excludes_other_processes(take: Callable[[Run], None]) -> None:
 def test_find_model_prefers_name_then_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     named, from_environment, newest = (add_run(name).best for name in ("named", "env", "newest"))
     set_latest("newest")
-    assert (find_model().path, find_model().why) == (newest, "the newest run")
+    assert (find_model().path, find_model().why) == (newest, "newest run")
     monkeypatch.setenv("POETGEN_CHECKPOINT", "env")
     assert find_model().path == from_environment
     assert "POETGEN_CHECKPOINT" in find_model().why
-    assert (find_model("named").path, find_model("named").why) == (named, "as given")
+    assert (find_model("named").path, find_model("named").why) == (named, "given")
 
 
 def test_find_model_ignores_an_empty_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,7 +259,7 @@ def test_find_model_by_file_folder_or_run(
 
 
 def test_find_model_without_runs_is_bundled() -> None:
-    assert (find_model().path, find_model().why) == (BUNDLED, "the bundled model")
+    assert (find_model().path, find_model().why) == (BUNDLED, "bundled model")
 
 
 def test_find_model_prefers_a_run_to_the_bundled_name() -> None:
@@ -283,7 +283,7 @@ def test_find_model_in_a_folder_that_is_not_a_run() -> None:
 def test_find_model_reports_the_run_before_a_folder() -> None:
     Path("young").mkdir()
     add_run("young", with_best=False)
-    assert "the run checkpoints/young has no" in model_error("young").why.replace("\\", "/")
+    assert "run checkpoints/young has no" in model_error("young").why.replace("\\", "/")
 
 
 @pytest.mark.parametrize("name", ["nowhere", "no/such/file.safetensors", "nul\0byte"])
@@ -313,7 +313,7 @@ def test_find_model_in_a_run_without_best(name: str) -> None:
 def test_find_model_is_bundled_if_the_newest_is_gone(name: str) -> None:
     set_latest(name)
     assert find_model().path == BUNDLED
-    assert find_model().why == f"the bundled model: {name}, the newest run, does not exist"
+    assert find_model().why == f"bundled model; newest run {name} is missing"
 
 
 def test_find_model_is_bundled_if_the_newest_is_young() -> None:
@@ -321,7 +321,7 @@ def test_find_model_is_bundled_if_the_newest_is_young() -> None:
     set_latest("young")
     choice = find_model()
     assert choice.path == BUNDLED
-    assert choice.why == "the bundled model: young, the newest run, has not finished an epoch yet"
+    assert choice.why == "bundled model; newest run young has no finished epoch"
 
 
 def test_find_model_ignores_a_folder_named_like_a_run() -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from poetgen.data.poem import Poem
 from poetgen.data.split import MIN_SHARED_LINE
+from poetgen.language import tr
 
 FALSE_POSITIVE_RATE = 0.001
 """Share of lines outside the text that the filter reports as contained."""
@@ -57,13 +58,15 @@ class LineBloomFilter:
 
         `rate` is its false-positive rate; the size and number of hashes are optimal for it (Bloom 1970).
         """
+        from tqdm import tqdm  # here, so that reading a model does not load it
+
         lines = {line for poem in poems for line in poem.lines if len(line) >= MIN_SHARED_LINE}
         lines = {line for line in lines if not any(line in others for others in known)}
         num_bytes = math.ceil(len(lines) * -math.log(rate) / math.log(2) ** 2 / 8)
         num_hashes = max(1, round(-math.log2(rate)))
         bits = np.zeros(max(_MIN_BYTES, num_bytes), np.uint8)
         built = cls(bits, num_hashes, len(lines))
-        for line in lines:
+        for line in tqdm(lines, tr("training lines"), delay=2, leave=False, disable=None, unit=""):
             for position in built._positions(line):
                 bits[position >> 3] |= 1 << (position & 7)
         return built

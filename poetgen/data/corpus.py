@@ -2,16 +2,19 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tqdm import tqdm
+
 from poetgen.data.clean import CleaningReport, clean
 from poetgen.data.poem import Poem, fingerprint
-from poetgen.data.read import read
+from poetgen.data.read import BrokenRecord, RawRecord, read
 from poetgen.data.split import Split, exclude_near_held_out, leaked_lines_rate, split_poems
 from poetgen.data.vocab import Vocabulary
 from poetgen.errors import CorpusError
+from poetgen.language import tr
 from poetgen.prosody.forms import form_of
 from poetgen.prosody.marks import STOPS
 
@@ -67,7 +70,7 @@ def load_corpus(paths: Sequence[Path], extra: Sequence[Path] = ()) -> Corpus:
     Raises:
         CorpusError: a path is missing or unreadable, or no poem is left.
     """
-    poems, cleaning = clean(record for path in paths for record in read(path))
+    poems, cleaning = clean(_records(paths))
     if not poems:
         sources = ", ".join(map(str, paths))
         dropped = ", ".join(
@@ -83,7 +86,7 @@ def load_corpus(paths: Sequence[Path], extra: Sequence[Path] = ()) -> Corpus:
     splits = split_poems(poems)
     if not extra:
         return Corpus(splits, cleaning)
-    others, extra_cleaning = clean(record for path in extra for record in read(path))
+    others, extra_cleaning = clean(_records(extra))
     known = {poem.characters for poem in poems}
     new = [poem for poem in others if poem.characters not in known]
     kept = exclude_near_held_out(new, splits)
@@ -91,6 +94,12 @@ def load_corpus(paths: Sequence[Path], extra: Sequence[Path] = ()) -> Corpus:
     extra_cleaning.dropped["near_held_out"] += len(new) - len(kept)
     extra_cleaning.kept = len(kept)
     return Corpus(splits, cleaning, kept, extra_cleaning)
+
+
+def _records(paths: Sequence[Path]) -> Iterable[RawRecord | BrokenRecord]:
+    """Return the records under `paths`; a terminal shows a progress bar after two seconds."""
+    records = (record for path in paths for record in read(path))
+    return tqdm(records, tr("reading poems"), delay=2, leave=False, disable=None, unit="")
 
 
 def truncate(text: str, max_tokens: int) -> tuple[str, bool]:

@@ -10,7 +10,7 @@ Shape suffixes: B rows, T positions, F features, N counted tokens, V vocabulary 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -99,12 +99,13 @@ def score(
     *,
     conditions: Sequence[Conditions] = (),
     batch_tokens: int = 4096,
+    advance: Callable[[int], object] = lambda _: None,
 ) -> list[Likelihood]:
     """Return the likelihood of each poem, in order, by the convention of this module.
 
     Poems are scored whole and in fp32, without dropout; the mode of `network` is restored.
     `conditions`, one per poem, precede the poems; empty: unconditional.  `batch_tokens` bounds the
-    tokens per batch, padding included.
+    tokens per batch, padding included.  `advance` is called with the number of poems of each batch.
 
     Raises:
         ValueError: `conditions` are neither empty nor one per poem.
@@ -134,6 +135,7 @@ def score(
                 hanzi=sum(map(is_hanzi, text)),
                 nats=float(nats.sum()),
             )
+        advance(len(members))
     network.train(was_training)
     return [scores[index] for index in range(len(poems))]
 

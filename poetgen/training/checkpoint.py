@@ -16,10 +16,10 @@ from poetgen.data.bloom import LineBloomFilter
 from poetgen.data.vocab import Vocabulary
 from poetgen.errors import ModelFileError
 from poetgen.files import atomic_write
+from poetgen.language import tr
 from poetgen.training.state import Progress, Trainer
 
 FORMAT_VERSION = 3
-_OVERWRITE_FIX = "Start the run again with --overwrite."
 _RENAMED_KEYS = {
     "model": "network",
     "averages": "ema",
@@ -93,7 +93,8 @@ def read_training_state(path: Path) -> TrainingState:
             for bits, num_hashes, num_lines in content["training_lines"]
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise _damaged(path, f"its vocabulary or training lines: {error}") from error
+        why = tr("its vocabulary or training lines: {reason}", reason=error)
+        raise _damaged(path, why) from error
     return TrainingState(path, content, vocab, training_lines)
 
 
@@ -109,8 +110,8 @@ def restore(state: TrainingState, trainer: Trainer) -> None:
     network, optimizer = trainer.network, trainer.optimizer
     if content["dataset_fingerprint"] != trainer.dataset.fingerprint:
         raise ModelFileError(
-            f"{path} was trained on another corpus, or on its poems in another order",
-            "Resume with the corpus of the run, or start a new run with --run NAME.",
+            tr("{path} was trained on another corpus, or on its poems in another order", path=path),
+            tr("Resume with the corpus of the run, or start a new run with --run NAME."),
         )
     try:
         network.load_state_dict(content["network"])
@@ -146,7 +147,10 @@ def migrate(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise ModelFileError(f"there is no training state {path}", _OVERWRITE_FIX)
+        raise ModelFileError(
+            tr("there is no training state {path}", path=path),
+            tr("Restart the run with --overwrite."),
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns about files that it did not write
@@ -156,21 +160,29 @@ def _read(path: Path) -> dict[str, Any]:
         raise _damaged(path, reason[:200]) from error
     fingerprints = {"dataset_fingerprint", "data_fingerprint"}  # since version 3, before
     if not isinstance(content, dict) or not fingerprints & content.keys():
-        raise _damaged(path, "it contains something else")
+        raise _damaged(path, tr("it contains something else"))
     version = content.get("format_version")
     if version == 2:
         content = migrate(content)
     elif version != FORMAT_VERSION:
         raise ModelFileError(
-            f"{path} has format version {version}; "
-            f"this poetgen reads versions 2 and {FORMAT_VERSION}",
-            "Resume with the poetgen version that wrote it, or start the run again with --overwrite.",
+            tr(
+                "{path} has format version {version}; this poetgen reads versions 2 and {newest}",
+                path=path,
+                version=version,
+                newest=FORMAT_VERSION,
+            ),
+            tr(
+                "Resume with the poetgen version that wrote it, or restart the run with --overwrite."
+            ),
         )
     return dict(content)
 
 
 def _damaged(path: Path, why: str) -> ModelFileError:
     return ModelFileError(
-        f"{path} is damaged or not a training state: {why}",
-        f"{_OVERWRITE_FIX[:-1]}; the run's best.safetensors can still be sampled from.",
+        tr("{path} is damaged or not a training state: {why}", path=path, why=why),
+        tr(
+            "Restart the run with --overwrite; `poetgen sample` can still use its best.safetensors."
+        ),
     )

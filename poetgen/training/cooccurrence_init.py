@@ -16,6 +16,8 @@ from torch.nn.functional import normalize
 
 from poetgen.data.poem import Poem
 from poetgen.data.vocab import Vocabulary
+from poetgen.language import tr
+from poetgen.training.log import show_progress
 
 MAX_POEMS = 60_000
 """Maximum number of poems to count, spaced evenly over the corpus; more have little effect."""
@@ -36,7 +38,9 @@ def cooccurrence_embedding(poems: Sequence[Poem], vocab: Vocabulary, noise_VE: T
     preceding = (following[1], following[0])
     size = noise_VE.shape[1] // 4
     relations = (following, preceding, couplets, rhymes)
-    features_VK = torch.cat([_features(pairs, len(vocab), size) for pairs in relations], dim=1)
+    title = tr("initial embedding")
+    features = [_features(one, len(vocab), size) for one in show_progress(relations, title)]
+    features_VK = torch.cat(features, dim=1)
     features_VK *= noise_VE.std() / features_VK.std().clamp(min=1e-9)
     num_features = features_VK.shape[1]
     embedding_VE = noise_VE * _NOISE_SCALE

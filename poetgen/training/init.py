@@ -14,6 +14,7 @@ from poetgen.data.encode import TrainingDataset
 from poetgen.data.poem import Poem
 from poetgen.data.vocab import Vocabulary
 from poetgen.errors import ConfigError
+from poetgen.language import tr, tr_plural
 from poetgen.model.file import ModelBundle, load_model
 from poetgen.model.network import PoemRNN
 from poetgen.runs import find_model
@@ -49,13 +50,20 @@ def new_trainer(plan: RunPlan, device: torch.device) -> Trainer:
     """
     poems, valid_poems = plan.corpus.training_poems, plan.corpus.splits["valid"]
     state = read_training_state(plan.run.last) if plan.resume else None
+    logger.info(
+        tr_plural(len(poems), "preparing {num:,} training poem", "preparing {num:,} training poems")
+    )
     torch.manual_seed(plan.config.train.seed)
     initial = initial_state(plan.config, poems, state)
     num_known = sum(is_mostly_known(poem.lines, initial.pretraining_lines) for poem in valid_poems)
     if num_known:
         logger.warning(
-            f"the model that this run starts from was trained on {num_known:,} of the "
-            f"{len(valid_poems):,} validation poems, so the validation loss will be too low"
+            tr(
+                "the model to start from was trained on {known:,} of the {num:,} validation poems, "
+                "so the validation loss will be too low",
+                known=num_known,
+                num=len(valid_poems),
+            )
         )
     trainer = Trainer(
         initial.network.to(device),
@@ -95,6 +103,7 @@ def initial_state(
     if not config.train.init_from:
         network = PoemRNN(len(vocab), config.model)
         if config.model.embedding_init == "cooccurrence":
+            logger.info(tr("computing the initial embedding from co-occurrence counts"))
             with torch.no_grad():
                 network.embedding.copy_(cooccurrence_embedding(poems, vocab, network.embedding))
         return InitialState(config, network, vocab, (LineBloomFilter.from_poems(poems),))
@@ -123,8 +132,13 @@ def inherit_architecture(config: Config, pretrained: ModelBundle) -> Config:
         own = getattr(config.model, key)
         if key in config.model.model_fields_set and own != value:
             raise ConfigError(
-                f"the configuration has model.{key} = {own}, the model to start from {value}",
-                "Remove the key: with --init, the architecture is that of the pretrained model.",
+                tr(
+                    "the configuration has model.{key} = {own}, the model to start from {value}",
+                    key=key,
+                    own=own,
+                    value=value,
+                ),
+                tr("Remove the key: with --init, the pretrained model sets the architecture."),
             )
     return config.model_copy(update={"model": config.model.model_copy(update=inherited)})
 

@@ -7,6 +7,7 @@
 
 import logging
 import math
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from poetgen.config import TrainConfig
 from poetgen.data.batches import training_batches
 from poetgen.data.corpus import Corpus
 from poetgen.errors import CorpusError, PoetgenError
+from poetgen.language import tr, tr_plural
 from poetgen.model.file import save_model
 from poetgen.model.scoring import Likelihood, score, total
 from poetgen.runs import Run
@@ -80,7 +82,14 @@ def fit(trainer: Trainer, run: Run) -> None:
         OutputError: The run folder cannot be written.
     """
     config, progress = trainer.config.train, trainer.progress
-    log = RunLog(run.metrics, progress, config.epochs, trainer.total_steps)
+    log = RunLog(
+        run.metrics,
+        progress,
+        epochs=config.epochs,
+        total_steps=trainer.total_steps,
+        tokens_per_epoch=trainer.dataset.num_tokens,
+        tensorboard=config.tensorboard,
+    )
     saved_at = time.monotonic()
     with log, StopGuard() as guard:
         try:
@@ -91,7 +100,7 @@ def fit(trainer: Trainer, run: Run) -> None:
                     if time.monotonic() - saved_at > config.save_interval_seconds:
                         save_training_state(run.last, trainer)
                         saved_at = time.monotonic()
-                likelihood = _validate(trainer, guard)
+                likelihood = _validate(trainer, guard, log)
                 train_nats_per_token = progress.train_nats_per_token
                 if progress.finish_epoch(likelihood.nats_per_token):
                     _save_best(trainer, run, likelihood)
@@ -122,23 +131,42 @@ def train(plan: RunPlan, device: torch.device) -> Progress:
             plan.run.resume(trainer.config)
         else:
             plan.run.create(trainer.config, overwrite=plan.overwrite)
-        num_weights = sum(weight.numel() for weight in trainer.network.parameters())
-        precision = "bf16" if uses_bf16(device, trainer.config.train.precision) else "fp32"
-        logger.info(
-            f"run {plan.run.path}: {num_weights / 1e6:.1f} M weights, "
-            f"{len(trainer.vocab):,} symbols, {trainer.dataset.num_tokens:,} tokens per epoch, "
-            f"{device}, {precision}"
-            + (f", from step {trainer.progress.step:,}" if plan.resume else "")
-        )
+        _log_start(plan, trainer)
         with plan.run.lock():
             fit(trainer, plan.run)
     return trainer.progress
 
 
-def _validate(trainer: Trainer, guard: StopGuard) -> Likelihood:
+def _log_start(plan: RunPlan, trainer: Trainer) -> None:
+    device, progress = trainer.network.device, trainer.progress
+    num_weights = sum(weight.numel() for weight in trainer.network.parameters())
+    text = tr(
+        "run {folder}: {weights:.1f} M weights, {symbols:,} symbols, {tokens:,} tokens per epoch, "
+        "{device}, {precision}",
+        folder=plan.run.path,
+        weights=num_weights / 1e6,
+        symbols=len(trainer.vocab),
+        tokens=trainer.dataset.num_tokens,
+        device=device,
+        precision="bf16" if uses_bf16(device, trainer.config.train.precision) else "fp32",
+    )
+    logger.info(text + (tr(", from step {step:,}", step=progress.step) if plan.resume else ""))
+    if _is_finished(progress, trainer.config.train):
+        logger.info(
+            tr(
+                "this run has finished; to train further: poetgen train --run {run} --resume "
+                "--set train.epochs={epochs}",
+                run=shlex.quote(plan.run.name),
+                epochs=progress.epoch + trainer.config.train.epochs,
+            )
+        )
+
+
+def _validate(trainer: Trainer, guard: StopGuard, log: RunLog) -> Likelihood:
     # Interruptible only inside, so that no signal arrives while weights are being exchanged.
     with trainer.ema.applied_to(trainer.network), guard.interruptible():
-        return total(score(trainer.network, trainer.valid_poems, trainer.vocab))
+        poems, vocab = trainer.valid_poems, trainer.vocab
+        return total(score(trainer.network, poems, vocab, advance=log.validated))
 
 
 def _save_best(trainer: Trainer, run: Run, likelihood: Likelihood) -> None:
@@ -158,19 +186,26 @@ def _is_finished(progress: Progress, config: TrainConfig) -> bool:
 
 def _diverged(step: int, learning_rate: float) -> PoetgenError:
     return PoetgenError(
-        f"the gradient of step {step} is not finite: the training has diverged",
-        "Continue from the last save (--resume) or start again (--overwrite) with a lower rate, "
-        f"such as --set train.learning_rate={learning_rate / 4:.1e}",
+        tr("the gradient of step {step} is not finite: training has diverged", step=step),
+        tr(
+            "Resume from the last save (--resume) or restart (--overwrite) with a lower learning "
+            "rate, such as --set train.learning_rate={rate:.1e}",
+            rate=learning_rate / 4,
+        ),
     )
 
 
 def _check_splits(corpus: Corpus) -> None:
     for split in ("train", "valid"):
         if not corpus.splits[split]:
-            raise CorpusError(
-                f"the corpus has {len(corpus.poems)} poems, none of them in its {split} split",
-                "Give more poems: a twentieth of them is held out for validation.",
+            why = tr_plural(
+                len(corpus.poems),
+                "the corpus has {num:,} poem, and its {split} split is empty",
+                "the corpus has {num:,} poems, and its {split} split is empty",
+                split=split,
             )
+            fix = tr("Give more poems: a twentieth of them is held out for validation.")
+            raise CorpusError(why, fix)
 
 
 @contextmanager
@@ -182,7 +217,9 @@ def _memory_errors_explained(device: torch.device, batch_tokens: int) -> Iterato
         if "memory" not in str(error).lower():  # the word common to all devices
             raise
         raise PoetgenError(
-            f"there is not enough memory on {device} for this model and batch size",
-            "Use a smaller train.batch_tokens, such as "
-            f"--set train.batch_tokens={max(16, batch_tokens // 2)}, or a smaller model.",
+            tr("there is not enough memory on {device} for this model and batch", device=device),
+            tr(
+                "Use smaller batches, such as --set train.batch_tokens={tokens}, or a smaller model.",
+                tokens=max(16, batch_tokens // 2),
+            ),
         ) from error

@@ -10,6 +10,7 @@ Nothing is written apart from a fetched corpus: `poetgen.training.loop.train` cr
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from poetgen.config import Config, changes, load_config, load_saved_config
@@ -23,7 +24,8 @@ from poetgen.data.corpus import (
 )
 from poetgen.data.fetch import DEFAULT_COLLECTION, fetch, load_manifest, missing_files
 from poetgen.data.read import SUFFIXES, corpus_files
-from poetgen.errors import UsageError
+from poetgen.errors import PoetgenError, UsageError
+from poetgen.language import tr, tr_plural
 from poetgen.runs import Run, default_run_name, find_model
 
 logger = logging.getLogger(__name__)
@@ -71,24 +73,28 @@ def prepare(options: TrainOptions) -> RunPlan:
         ConfigError: A configuration is not valid.
         ModelFileError: The model to start from does not exist.
         CorpusError: The corpus is missing, cannot be fetched, is unreadable or is empty.
+        PoetgenError: The configuration requests a TensorBoard log and tensorboard is not installed.
     """
     _check(options)
     run, config = _run_to_resume(options) if options.resume else _new_run(options)
+    _check_tensorboard(config)
     paths = corpus_paths(list(options.corpus) or [Path(path) for path in config.data.corpus])
     extra = [corpus_paths([Path(path)])[0] for path in config.data.extra_train]
     saved = {"corpus": [_saved(p) for p in paths], "extra_train": [_saved(p) for p in extra]}
     if options.resume and saved["corpus"] != config.data.corpus:
-        logger.info(
-            f"data.corpus: {config.data.corpus} → {saved['corpus']} (the command line wins)"
-        )
+        logger.info(_changed("data.corpus", config.data.corpus, saved["corpus"]))
     config = config.model_copy(update={"data": config.data.model_copy(update=saved)})
     for path in extra:
         corpus_files(path)  # raises for a missing one before anything is fetched and read
     if paths == [DEFAULT_FOLDER] and _needs_fetch(DEFAULT_FOLDER):
         logger.info(
-            f"The corpus is not complete in {DEFAULT_FOLDER}: fetching the Tang poems, 25 MB."
+            tr(
+                "{folder} has no complete corpus: fetching the Tang poems, 25 MB",
+                folder=DEFAULT_FOLDER,
+            )
         )
         fetch(DEFAULT_COLLECTION, DEFAULT_FOLDER)
+    logger.info(tr("reading {sources}", sources=", ".join(map(_short, [*paths, *extra]))))
     corpus = load_corpus(paths, extra)
     _log_corpus(corpus, paths)
     return RunPlan(config, corpus, run, options.resume, options.overwrite)
@@ -106,20 +112,29 @@ def resumed_config(saved: Config, wanted: Config) -> tuple[Config, list[str]]:
         section, key = path.split(".")
         if section == "train" and key not in _FIXED_KEYS:
             train[key] = after
-            remarks.append(f"{path}: {before} → {after} (the command line wins)")
+            remarks.append(_changed(path, before, after))
         else:
-            remarks.append(f"{path}: {before} stays, not {after} (the run wins: it was trained so)")
+            remarks.append(
+                tr(
+                    "{key}: {before} is kept, {after} is ignored (fixed since the start of the run)",
+                    key=path,
+                    before=before,
+                    after=after,
+                )
+            )
     resumed = saved.model_copy(update={"train": type(saved.train).model_validate(train)})
     return resumed, remarks
 
 
 def _check(options: TrainOptions) -> None:
     if options.resume and options.overwrite:
-        raise UsageError("--resume and --overwrite contradict each other", "Give one of them.")
+        raise UsageError(
+            tr("--resume and --overwrite exclude each other"), tr("Leave one of them out.")
+        )
     if options.resume and options.init:
         raise UsageError(
-            "--resume and --init contradict each other",
-            "A run resumes from its own state; start another one with --run NAME --init MODEL.",
+            tr("--resume and --init exclude each other"),
+            tr("A run resumes from its own state; start a new one with --run NAME --init MODEL."),
         )
 
 
@@ -130,7 +145,7 @@ def _new_run(options: TrainOptions) -> tuple[Run, Config]:
         train = config.train.model_copy(update={"init_from": options.init})
         config = config.model_copy(update={"train": train})
     if config.train.init_from:
-        logger.info(f"starting from {find_model(config.train.init_from).path}")
+        logger.info(tr("starting from {model}", model=find_model(config.train.init_from).path))
     name = default_run_name(source) if options.run is None else options.run
     return Run.reserve(name, overwrite=options.overwrite), config
 
@@ -165,15 +180,53 @@ def _needs_fetch(folder: Path) -> bool:
     return bool(missing) and found <= complete
 
 
+def _check_tensorboard(config: Config) -> None:
+    if config.train.tensorboard and find_spec("tensorboard") is None:
+        raise PoetgenError(
+            tr("train.tensorboard is true, but the package tensorboard is not installed"),
+            tr("Install it (pip install 'poetgen[tensorboard]') or set train.tensorboard=false."),
+        )
+
+
+def _changed(key: str, before: object, after: object) -> str:
+    return tr(
+        "{key}: {before} → {after} (from the command line)", key=key, before=before, after=after
+    )
+
+
+def _short(path: Path) -> str:
+    return STARTER if path == STARTER_FILE else str(path)
+
+
 def _log_corpus(corpus: Corpus, paths: Sequence[Path]) -> None:
-    sizes = ", ".join(f"{len(poems):,} {split}" for split, poems in corpus.splits.items())
-    logger.info(f"corpus {', '.join(map(str, paths))}: {corpus.cleaning.kept:,} poems ({sizes})")
+    splits = corpus.splits
+    logger.info(
+        tr_plural(
+            corpus.cleaning.kept,
+            "corpus {sources}: {num:,} poem ({train:,} train, {valid:,} valid, {test:,} test)",
+            "corpus {sources}: {num:,} poems ({train:,} train, {valid:,} valid, {test:,} test)",
+            sources=", ".join(map(_short, paths)),
+            train=len(splits["train"]),
+            valid=len(splits["valid"]),
+            test=len(splits["test"]),
+        )
+    )
     if num_dropped := corpus.cleaning.dropped.total():
-        logger.info(f"{num_dropped:,} records were dropped; `poetgen corpus report` counts why")
-    if corpus.extra:
-        num_near = corpus.extra_cleaning.dropped["near_held_out"]
         logger.info(
-            f"and {len(corpus.extra):,} more to train on ({num_near:,} near held-out ones left out)"
+            tr_plural(
+                num_dropped,
+                "{num:,} record was dropped; `poetgen corpus report` lists the reasons",
+                "{num:,} records were dropped; `poetgen corpus report` lists the reasons",
+            )
+        )
+    if corpus.extra:
+        logger.info(
+            tr_plural(
+                len(corpus.extra),
+                "{num:,} additional training poem ({near:,} near held-out poems left out)",
+                "{num:,} additional training poems ({near:,} near held-out poems left out)",
+                near=corpus.extra_cleaning.dropped["near_held_out"],
+            )
         )
     for fault in corpus.cleaning.faults() + corpus.extra_cleaning.faults():
         logger.warning(fault)

@@ -1,5 +1,6 @@
 """SIGINT (Ctrl-C) and SIGTERM as requests to finish the current step, save and exit."""
 
+import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from poetgen.errors import PoetgenError
+from poetgen.language import tr
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -25,8 +27,10 @@ class Interrupted(PoetgenError):
     def __init__(self, signal_number: int, run: str, step: int) -> None:
         name = signal.Signals(signal_number).name
         super().__init__(
-            f"stopped by {name} after step {step}; everything is saved",
-            f"Continue with: poetgen train --run {run} --resume",
+            tr(
+                "stopped by {signal} after step {step}; everything is saved", signal=name, step=step
+            ),
+            tr("Continue with: poetgen train --run {run} --resume", run=shlex.quote(run)),
         )
         self.exit_code = 128 + signal_number
 

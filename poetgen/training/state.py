@@ -1,4 +1,4 @@
-"""The state of a training: its progress, and everything that a step changes or needs."""
+"""The state of training: its progress, and everything that a step changes or needs."""
 
 import math
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class StepReport:
 
 @dataclass
 class Progress:
-    """The position of a training.  `epoch` and `batch` count completed ones, so they index the next."""
+    """The position in a run.  `epoch` and `batch` count completed ones, so they index the next."""
 
     step: int = 0
     epoch: int = 0

@@ -312,7 +312,7 @@ def test_sample_loads_the_newest_run_by_default(
     (run.parent / "latest").write_text("short\n")
     result = sample("山", "--seed", "1")
     succeeds(result)
-    assert result.stderr.startswith("model checkpoints/short/best.safetensors (the newest run)")
+    assert result.stderr.startswith("model checkpoints/short/best.safetensors (newest run)")
 
 
 def test_sample_writes_an_output_file() -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,8 @@ from poetgen.config import config_names
 from poetgen.data.corpus import Corpus
 from poetgen.data.poem import Poem
 from poetgen.model.file import load_model
-from poetgen.model.scoring import score, total
+from poetgen.model.scoring import Likelihood, score, total
+from poetgen.training import loop, prepare
 from tests.refusal import is_refused
 
 runner = CliRunner()
@@ -46,13 +48,19 @@ def test_train_then_sample_eval_and_resume() -> None:
     trained = train("--run", "short")
     assert trained.exit_code == 0, trained.stderr
     assert trained.stdout == "checkpoints/short/best.safetensors\n"
+    best = load_model(Path("checkpoints/short/best.safetensors")).metrics["valid_perplexity"]
+    summary, following = trained.stderr.splitlines()[-2:]
+    assert summary.startswith(
+        f"run checkpoints/short: best validation perplexity {best:,.1f} (epoch 1), "
+    )
+    assert following == "next: poetgen sample --model short"
     names = {file.name for file in Path("checkpoints/short").iterdir()}
     assert names == {"config.yaml", "metrics.jsonl", "best.safetensors", "last.pt"}
 
     sampled = poetgen("sample", "山", "--seed", "1")
     assert sampled.exit_code == 0
     assert sampled.stdout.startswith("山")
-    assert "checkpoints/short/best.safetensors (the newest run)" in sampled.stderr
+    assert "checkpoints/short/best.safetensors (newest run)" in sampled.stderr
 
     evaluated = poetgen("eval", "--split", "valid", "--json")
     assert evaluated.exit_code == 0
@@ -63,7 +71,7 @@ def test_train_then_sample_eval_and_resume() -> None:
 
     resumed = poetgen("train", "--resume", "--set", "train.epochs=2", "--device", "cpu")
     assert resumed.exit_code == 0, resumed.stderr
-    assert "train.epochs: 1 → 2 (the command line wins)" in resumed.stderr
+    assert "train.epochs: 1 → 2 (from the command line)" in resumed.stderr
     assert load_model(Path("checkpoints/short/best.safetensors")).metrics["epoch"] == 2
 
 
@@ -125,6 +133,26 @@ def test_missing_config_exits_2_with_the_names() -> None:
     result = poetgen("train", "--config", "huge")
     assert is_refused(result, 2)
     assert ", ".join(config_names()) in result.stderr
+
+
+def test_name_with_a_space_is_quoted_in_the_next_command() -> None:
+    result = train("--run", "my run", "--corpus", "starter")
+    assert result.stderr.endswith("next: poetgen sample --model 'my run'\n")
+
+
+def test_run_without_a_finite_validation_exits_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "score", lambda *_, **__: [Likelihood(1, 1, 0, 1, math.inf)])
+    result = train("--run", "short")
+    assert is_refused(result, 1)
+    assert "no epoch of run short had a finite validation loss" in result.stderr
+
+
+def test_missing_tensorboard_exits_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "find_spec", lambda _: None)
+    result = train("--set", "train.tensorboard=true", "--run", "short")
+    assert is_refused(result, 1)
+    assert "pip install 'poetgen[tensorboard]'" in result.stderr
+    assert not Path("checkpoints").exists()
 
 
 def test_failed_fetch_exits_1() -> None:
@@ -346,4 +374,4 @@ def test_other_architecture_with_init_exits_2(
 def test_resume_and_init_exit_2() -> None:
     result = poetgen("train", "--resume", "--init", "short")
     assert is_refused(result, 2)
-    assert "--resume and --init contradict each other" in result.stderr
+    assert "--resume and --init exclude each other" in result.stderr

@@ -231,6 +231,12 @@ def test_score_of_no_poems() -> None:
     assert (nothing.nats_per_token, nothing.bits_per_hanzi, nothing.perplexity) == (0.0, 0.0, 1.0)
 
 
+def test_score_reports_each_batch() -> None:
+    scored: list[int] = []
+    score(fixed_network(), [KNOWN] * 5, VOCAB, batch_tokens=60, advance=scored.append)
+    assert scored == [2, 2, 1]
+
+
 def test_total_divides_sums_once() -> None:
     short = Likelihood(poems=1, tokens=10, unknown_tokens=1, hanzi=8, nats=10.0)
     long = Likelihood(poems=1, tokens=90, unknown_tokens=2, hanzi=72, nats=270.0)

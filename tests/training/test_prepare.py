@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from poetgen.config import Config, build_config
 from poetgen.data.corpus import load_corpus
 from poetgen.data.fetch import CorpusFile, Manifest
-from poetgen.errors import ConfigError, CorpusError, ModelFileError, UsageError
+from poetgen.errors import ConfigError, CorpusError, ModelFileError, PoetgenError, UsageError
 from poetgen.runs import RUNS, Run
 from poetgen.training import prepare as module
 from poetgen.training.prepare import RunPlan, TrainOptions, prepare, resumed_config
@@ -90,12 +91,12 @@ def test_existing_run_is_refused() -> None:
     assert "--overwrite" in caught.value.fix
 
 
-def test_resume_and_overwrite_contradict_each_other() -> None:
+def test_resume_and_overwrite_exclude_each_other() -> None:
     run = existing_run()
     with pytest.raises(UsageError) as caught:
         plan(resume=True, overwrite=True)
     assert caught.value.exit_code == 2
-    assert "contradict" in caught.value.why
+    assert "exclude" in caught.value.why
     assert caught.value.fix
     assert run.last.exists()
 
@@ -133,10 +134,8 @@ def test_corpus_paths_are_saved_as_absolute() -> None:
 def test_corpus_counts_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     loaded = load_corpus([verses("mine.txt")])
     plan(corpus=[Path("mine.txt")])
-    (message,) = caplog.messages
-    assert "mine.txt" in message
-    assert "3 poems" in message
-    assert f"{len(loaded.splits['train'])} train" in message
+    sizes = ", ".join(f"{len(poems)} {split}" for split, poems in loaded.splits.items())
+    assert caplog.messages == ["reading mine.txt", f"corpus mine.txt: 3 poems ({sizes})"]
 
 
 def test_broken_records_are_warnings(caplog: pytest.LogCaptureFixture) -> None:
@@ -198,8 +197,7 @@ def test_missing_default_corpus_is_fetched(
 ) -> None:
     result = plan("base")
     assert fetched == [("tang", TANG)]
-    assert "fetching" in caplog.messages[0]
-    assert str(TANG) in caplog.messages[0]
+    assert caplog.messages[0] == f"{TANG} has no complete corpus: fetching the Tang poems, 25 MB"
     assert len(result.corpus.poems) == 3
 
 
@@ -268,7 +266,7 @@ def test_resume_uses_the_config_of_the_run(caplog: pytest.LogCaptureFixture) -> 
     assert result.config.train.epochs == 5
     assert result.config.model.hidden_size == 32
     assert result.run.name == "spring"
-    assert not any("→" in message or "stays" in message for message in caplog.messages)
+    assert not any("→" in message or "is kept" in message for message in caplog.messages)
 
 
 def test_resume_without_a_name_is_the_newest_run() -> None:
@@ -295,9 +293,7 @@ def test_resume_accepts_changes_of_training(
     path, value = override.split("=")
     chosen = getattr(result.config.train, path.removeprefix("train."))
     assert str(chosen) == str({"1e-4": 1e-4}.get(value, value))
-    (message,) = [message for message in caplog.messages if "corpus" not in message]
-    assert remark in message
-    assert "the command line wins" in message
+    assert f"{remark} (from the command line)" in caplog.messages
 
 
 @pytest.mark.parametrize(
@@ -321,9 +317,9 @@ def test_resume_refuses_changes_of_the_model(
     result = plan(None, override, resume=True)
     assert result.config == before
     path, value = override.split("=")
-    (message,) = [message for message in caplog.messages if "the run wins" in message]
+    (message,) = [message for message in caplog.messages if "is kept" in message]
     assert path in message
-    assert f"not {value}" in message
+    assert f"{value} is ignored" in message
 
 
 def test_resume_with_a_config_logs_each_difference(caplog: pytest.LogCaptureFixture) -> None:
@@ -333,10 +329,10 @@ def test_resume_with_a_config_logs_each_difference(caplog: pytest.LogCaptureFixt
         encoding="utf-8",
     )
     plan("new.yaml", resume=True)
-    remarks = [message for message in caplog.messages if "wins" in message]
-    assert len(remarks) == 2
-    assert "model.hidden_size: 640 stays, not 9" in remarks[0]
-    assert "train.epochs: 5 → 6" in remarks[1]
+    assert caplog.messages[:2] == [
+        "model.hidden_size: 640 is kept, 9 is ignored (fixed since the start of the run)",
+        "train.epochs: 5 → 6 (from the command line)",
+    ]
 
 
 def test_resume_with_a_bad_setting() -> None:
@@ -394,12 +390,12 @@ def test_init_option_beats_the_config() -> None:
     assert plan("tiny", "train.init_from=autumn", init="winter").config.train.init_from == "winter"
 
 
-def test_resume_and_init_contradict_each_other() -> None:
+def test_resume_and_init_exclude_each_other() -> None:
     run = existing_run()
     with pytest.raises(UsageError) as caught:
         plan(None, resume=True, init="winter")
     assert caught.value.exit_code == 2
-    assert "--resume and --init contradict" in caught.value.why
+    assert "--resume and --init exclude" in caught.value.why
     assert "--run NAME --init MODEL" in caught.value.fix
     assert run.last.exists()
 
@@ -408,7 +404,7 @@ def test_resume_keeps_init_from(caplog: pytest.LogCaptureFixture) -> None:
     existing_run(train={"init_from": "winter"})
     result = plan(None, resume=True)
     assert result.config.train.init_from == "winter"
-    assert not any("→" in message or "stays" in message for message in caplog.messages)
+    assert not any("→" in message or "is kept" in message for message in caplog.messages)
 
 
 def test_extra_poems_are_logged_and_saved_as_absolute(caplog: pytest.LogCaptureFixture) -> None:
@@ -416,7 +412,7 @@ def test_extra_poems_are_logged_and_saved_as_absolute(caplog: pytest.LogCaptureF
     result = plan("tiny", "data.extra_train=[more.txt]")
     assert result.config.data.extra_train == [str(Path.cwd() / "more.txt")]
     assert [poem.text for poem in result.corpus.extra] == ["雨过春山绿，云开夜月明。"]
-    assert any("and 1 more to train on" in message for message in caplog.messages)
+    assert any("1 additional training poem (" in message for message in caplog.messages)
 
 
 def test_missing_extra_poems_are_reported_first() -> None:
@@ -434,7 +430,7 @@ def test_extra_poems_can_be_the_starter_verses() -> None:
 
 def test_dropped_records_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     plan(corpus=[verses("mine.txt", VERSES + "春。\n")])
-    assert "1 records were dropped; `poetgen corpus report` counts why" in caplog.messages
+    assert "1 record was dropped; `poetgen corpus report` lists the reasons" in caplog.messages
     caplog.clear()
     plan(corpus=[verses("mine.txt")], run="b")
     assert "dropped" not in caplog.text
@@ -460,7 +456,22 @@ def test_resumed_config_lists_each_difference() -> None:
     config, remarks = resumed_config(saved, wanted)
     assert config == build_config({"model": {"hidden_size": 8}, "train": {"epochs": 3}})
     assert remarks == [
-        "model.hidden_size: 8 stays, not 9 (the run wins: it was trained so)",
-        "train.epochs: 8 → 3 (the command line wins)",
-        "train.seed: 1 stays, not 2 (the run wins: it was trained so)",
+        "model.hidden_size: 8 is kept, 9 is ignored (fixed since the start of the run)",
+        "train.epochs: 8 → 3 (from the command line)",
+        "train.seed: 1 is kept, 2 is ignored (fixed since the start of the run)",
     ]
+
+
+@pytest.mark.parametrize("is_installed", [False, True])
+def test_tensorboard_is_required_before_anything_is_read(
+    is_installed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "find_spec", lambda _: ModuleSpec("tensorboard", None))
+    if is_installed:
+        assert plan("tiny", "train.tensorboard=true").config.train.tensorboard
+        return
+    monkeypatch.setattr(module, "find_spec", lambda _: None)
+    with pytest.raises(PoetgenError, match="tensorboard is not installed") as caught:
+        plan("tiny", "train.tensorboard=true", corpus=[Path("mistyped")])
+    assert "pip install 'poetgen[tensorboard]'" in caught.value.fix
+    plan("tiny", "train.tensorboard=false")

@@ -4,9 +4,11 @@ import json
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -146,10 +148,44 @@ def test_train_writes_all_files_and_logs_a_summary(
         ("step", 30, 2),
         ("validation", 32, 2),
     ]
-    (message,) = caplog.messages
+    preparing, message, *epochs = caplog.messages
+    assert preparing == "preparing 372 training poems"
+    assert [text.partition("  ")[0] for text in epochs if "epoch " in text] == [
+        "epoch 1/2",
+        "epoch 2/2",
+    ]
     assert "checkpoints/spring" in message
     assert "cpu, fp32" in message
     assert "from step" not in message
+
+
+def test_validation_reports_each_poem(
+    tiny_config: Config, starter: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored: list[int] = []
+    monkeypatch.setattr(RunLog, "validated", lambda _, num_poems: scored.append(num_poems))
+    start(tiny_config, starter, "spring")
+    assert sum(scored) == 2 * len(starter.splits["valid"])
+
+
+def test_train_writes_a_tensorboard_log(
+    tiny_config: Config, starter: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders: list[str] = []
+
+    class Writer:
+        def __init__(self, folder: str, **_: object) -> None:
+            folders.append(folder)
+
+        def add_scalar(self, tag: str, value: float, step: int) -> None: ...
+
+        def close(self) -> None: ...
+
+    fake = SimpleNamespace(SummaryWriter=Writer)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", fake)
+    start(with_train(tiny_config, tensorboard=True), starter, "spring")
+    start(tiny_config, starter, "autumn")
+    assert folders == [str(RUNS / "spring")]
 
 
 def test_best_model_has_the_lowest_validation(tiny_config: Config, starter: Corpus) -> None:
@@ -202,7 +238,7 @@ def test_stopped_and_resumed_run_equals_a_straight_one(
     assert "poetgen train --run stopped --resume" in caught.value.fix
 
     resumed = resume(tiny_config, starter, "stopped")
-    assert f"from step {step}" in caplog.messages[-1]
+    assert f"from step {step}" in caplog.text
     assert_same_run(resumed, straight)
 
 
@@ -211,7 +247,7 @@ def test_run_stopped_in_validation_repeats_it(
 ) -> None:
     straight = start(tiny_config, starter, "straight")
 
-    def stopped_score(*_: Any) -> Any:
+    def stopped_score(*_: Any, **__: Any) -> Any:
         send(signal.SIGTERM)()
         pytest.fail("the signal should have stopped the validation immediately")
 
@@ -304,7 +340,7 @@ def test_finetuning_resumes_without_pretrained_file(
         start(config, attributed, "stopped")
     origin.best.unlink()
     resumed = resume(load_config("checkpoints/stopped/config.yaml"), attributed, "stopped")
-    assert "from step 13" in caplog.messages[-1]
+    assert "from step 13" in caplog.text
     assert_same_run(resumed, straight)
 
 
@@ -360,15 +396,21 @@ def test_killed_run_resumes_from_its_last_save(
     with pytest.raises(ZeroDivisionError):
         start(config, starter, "killed")
     resumed = resume(config, starter, "killed")
-    assert "from step 12" in caplog.messages[-1]
+    assert "from step 12" in caplog.text
     assert_same_run(resumed, straight)
 
 
-def test_resume_of_a_finished_run_changes_nothing(tiny_config: Config, starter: Corpus) -> None:
+def test_resume_of_a_finished_run_changes_nothing(
+    tiny_config: Config, starter: Corpus, caplog: pytest.LogCaptureFixture
+) -> None:
     first = start(tiny_config, starter, "spring")
     before = first.run.best.read_bytes(), first.run.metrics.read_bytes()
     again = resume(tiny_config, starter, "spring")
     assert again.progress == first.progress
+    assert caplog.messages[-1] == (
+        "this run has finished; to train further: "
+        "poetgen train --run spring --resume --set train.epochs=4"
+    )
     assert (again.run.best.read_bytes(), again.run.metrics.read_bytes()) == before
 
 
@@ -454,8 +496,7 @@ def test_train_refuses_an_empty_split(tiny_config: Config, empty: str) -> None:
     with pytest.raises(CorpusError) as caught:
         start(tiny_config, corpus, "spring")
     assert caught.value.exit_code == 1
-    assert "1 poems" in caught.value.why
-    assert f"{empty} split" in caught.value.why
+    assert caught.value.why == f"the corpus has 1 poem, and its {empty} split is empty"
     assert "more poems" in caught.value.fix
     assert not RUNS.exists()
 
