@@ -14,6 +14,7 @@ from poetgen.cli.export import export
 from poetgen.cli.help import EXAMPLE, Command, Group
 from poetgen.cli.info import info
 from poetgen.cli.inspect import inspect
+from poetgen.cli.plot import plot
 from poetgen.cli.sample import sample
 from poetgen.cli.scan import scan
 from poetgen.cli.train import train
@@ -51,6 +52,7 @@ for _app, _name, _command, *_examples in (
     (app, "train", train, "train --config base --set train.epochs=4 --run short"),
     (app, "eval", evaluate, "eval --corpus data/tang --split test --json"),
     (app, "info", info, "info --json"),
+    (app, "plot", plot, "plot short --by steps --output curves.svg"),
     (app, "config", config, "config tiny --set train.epochs=4 > mine.yaml"),
     (app, "export", export, "export short --int8 --output short.safetensors"),
     (corpus_app, "fetch", fetch, "corpus fetch --output-dir data/tang"),

@@ -21,6 +21,7 @@ COMMANDS = {
     ("scan",): "poetgen scan",
     ("inspect",): "poetgen inspect",
     ("info",): "poetgen info",
+    ("plot",): "poetgen plot",
     ("export",): "poetgen export",
     ("corpus", "fetch"): "poetgen corpus fetch",
     ("corpus", "report"): "poetgen corpus report",
