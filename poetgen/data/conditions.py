@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from poetgen.data.poem import Poem, is_hanzi
 from poetgen.data.vocab import Vocabulary
+from poetgen.language import tr
 from poetgen.prosody.forms import FORMS, OTHER, form_of
 
 if TYPE_CHECKING:  # pydantic takes 0.15 s to import: not for the options of the command line
@@ -44,7 +45,11 @@ NO_CONDITIONS = Conditions()
 
 
 def conditions_of(poem: Poem) -> Conditions:
-    """Return all conditions that apply to a poem."""
+    """Return all conditions that apply to a poem.
+
+    >>> conditions_of(Poem("山月，云归。", "秋夜"))
+    Conditions(form='', author='', title='秋夜')
+    """
     form = form_of(poem.lines)
     return Conditions("" if form == OTHER else form, poem.author, poem.title)
 
@@ -81,7 +86,11 @@ def encode_conditions(conditions: Conditions, vocab: Vocabulary) -> list[int]:
 
 
 def title_characters(title: str) -> str:
-    """Return the Han characters of a title; marks in titles come from editors."""
+    """Return the Han characters of a title; marks in titles come from editors.
+
+    >>> title_characters("秋夜，其二")
+    '秋夜其二'
+    """
     return "".join(filter(is_hanzi, title))
 
 
@@ -104,32 +113,49 @@ def unsupported(conditions: Conditions, vocab: Vocabulary) -> list[str]:
     faults = []
     if conditions.form and _form_symbol(conditions.form) not in vocab.ids:
         faults.append(
-            f"the model was not trained with the form {conditions.form}: the form is left out"
+            tr(
+                "the model was not trained with the form {form}: the form is left out",
+                form=conditions.form,
+            )
         )
     if conditions.author and _author_symbol(conditions.author) not in vocab.ids:
-        known = known_authors(vocab)
-        faults.append(
-            f"the model was not trained with the author {conditions.author}: the author is left out; "
-            + _alike(conditions.author, known)
-            if known
-            else "the model was not trained with authors: the author is left out"
-        )
+        faults.append(_unsupported_author(conditions.author, known_authors(vocab)))
     if conditions.title and TITLE not in vocab.ids:
-        faults.append("the model was not trained with titles: the title is left out")
+        faults.append(tr("the model was not trained with titles: the title is left out"))
     elif conditions.title:
         faults += _unsupported_title(conditions.title, vocab)
     return faults
+
+
+def _unsupported_author(author: str, known: Sequence[str]) -> str:
+    if not known:
+        return tr("the model was not trained with authors: the author is left out")
+    if near := get_close_matches(author, known, n=1):
+        return tr(
+            "the model was not trained with the author {author}: the author is left out; "
+            "did you mean {near}?",
+            author=author,
+            near=near[0],
+        )
+    return tr(
+        "the model was not trained with the author {author}: the author is left out; "
+        "poetgen info --json lists the known authors",
+        author=author,
+    )
 
 
 def _unsupported_title(title: str, vocab: Vocabulary) -> Iterator[str]:
     characters = title_characters(title)
     given = characters[:MAX_TITLE]
     if not characters:
-        yield f"the title {title} has no Han character: the title is left out"
+        yield tr("the title {title} has no Han character: the title is left out", title=title)
     if given != characters:
-        yield f"the title is long: only its beginning is used, {given}"
+        yield tr("the title is long: only its beginning is used, {given}", given=given)
     if unknown := "".join(c for c in given if c not in vocab.ids):
-        yield f"characters {unknown} of the title are not in the vocabulary: read as unknown"
+        yield tr(
+            "not in the model's vocabulary, read as unknown in the title: {unknown}",
+            unknown=unknown,
+        )
 
 
 def known_authors(vocab: Vocabulary) -> list[str]:
@@ -143,11 +169,6 @@ def known_forms(vocab: Vocabulary) -> list[str]:
 
 
 _AUTHOR = "<author:"
-
-
-def _alike(author: str, known: Sequence[str]) -> str:
-    near = get_close_matches(author, known, n=1)
-    return f"did you mean {near[0]}?" if near else "poetgen info --json lists the known authors"
 
 
 def _form_symbol(form: str) -> str:

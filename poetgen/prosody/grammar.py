@@ -15,6 +15,7 @@ from itertools import product
 from typing import NamedTuple, Protocol
 
 from poetgen.errors import ConstraintError
+from poetgen.language import tr, tr_plural
 from poetgen.prosody.forms import LEVEL, Form
 from poetgen.prosody.marks import MARKS, STOPS
 from poetgen.prosody.phonology import readings, tones
@@ -35,7 +36,7 @@ SHORTEST_LINE, LONGEST_LINE = 3, 16
 """Characters per line without a form."""
 
 DEFAULT_LINE = 7
-"""Characters per line where the line ends are required and nothing else sets the length."""
+"""Characters of a first line whose end is constrained, so that its length must be fixed in advance."""
 
 _UNBOUNDED_RHYMES = 4
 """Characters that a rhyme group needs to be opened when the number of lines is unknown."""
@@ -113,8 +114,11 @@ ANY_CHARACTER = (CharacterClass(ANY_TONE),)
 class Grammar(Protocol):
     """The rules for one poem.
 
-    grammar = make_grammar(FORMS["五绝"], rhyme=True, alphabet=tuple("山水风光"))
-    grammar.allowed(grammar.advance(grammar.start, "山"))
+    >>> grammar = make_grammar(required=acrostic("山水"), alphabet=tuple("山水风光"))
+    >>> grammar.allowed(grammar.start).required
+    '山'
+    >>> grammar.allowed(grammar.advance(grammar.start, "山")).marks
+    ''
     """
 
     start: GrammarState
@@ -152,50 +156,73 @@ def make_grammar(
     num_lines = form.num_lines if form else 1 + max((line for line, _ in required), default=-1)
     scheme = None
     if rhyme or rhyme_group:
-        scheme = RhymeScheme(alphabet, level_only=form is not None, ends=_ends(required, form))
-        scheme.open_groups(rhyme_group, num_lines or None)
+        ends = _ends(required, form)
+        scheme = RhymeScheme(alphabet, num_lines or None, level_only=form is not None, ends=ends)
+        scheme.open_groups(rhyme_group)
     if form:
         return FormGrammar(form, scheme, tones=tones, required=required)
     return FreeGrammar(num_lines or None, scheme, required)
 
 
 class RhymeScheme:
-    """Rhyme of the even lines: one 平水 group, no character twice.  Line 1 joins if it ends level."""
+    """Rhyme of the even lines and the last: one 平水 group, no character twice.
+
+    Line 1 rhymes too if it ends level.
+    """
 
     def __init__(
-        self, alphabet: tuple[str, ...], *, level_only: bool, ends: Mapping[int, str]
+        self,
+        alphabet: tuple[str, ...],
+        num_lines: int | None,
+        *,
+        level_only: bool,
+        ends: Mapping[int, str],
     ) -> None:
-        """`ends` holds the required last characters by line."""
+        """`num_lines` is None where it is not fixed; `ends` holds the required last characters by line."""
         self.level_only = level_only
+        self._num_lines = num_lines
         self._ends = ends
         self.groups: frozenset[str] = frozenset()
         """The groups with enough characters for a whole poem."""
         self._members = rhyming_characters(alphabet, level_only=level_only)
 
-    def open_groups(self, group: str, num_lines: int | None) -> None:
+    def open_groups(self, group: str) -> None:
         """Open `group`, or all groups, as far as they have enough characters.
 
         Raises:
             ConstraintError: no group has.
         """
         candidates = [group] if group else list(self._members)
+        rhyming = set(filter(self.rhymes, range(self._num_lines or 0)))
         # Where the characters are given, their groups may have no others.
-        if self._ends and num_lines and self._ends.keys() >= set(range(1, num_lines, 2)):
+        if rhyming and self._ends.keys() >= rhyming:
             self.groups = frozenset(candidates)
             return
-        # Each even line uses a character up, and line 1 may.
-        needed = num_lines // 2 + 1 if num_lines else _UNBOUNDED_RHYMES
+        # Each of these lines uses a character up, and line 1 may.
+        needed = len(rhyming) + 1 if rhyming else _UNBOUNDED_RHYMES
         self.groups = frozenset(g for g in candidates if len(self._members.get(g, ())) >= needed)
         if not self.groups:
-            raise ConstraintError(
-                f"the model has fewer than the {needed} characters needed that rhyme "
-                + (f"in {group}" if group else "with one another"),
-                "Choose another rhyme group or none, or another model.",
+            why = (
+                tr(
+                    "the model has fewer than the {num} characters needed that rhyme in {group}",
+                    num=needed,
+                    group=group,
+                )
+                if group
+                else tr(
+                    "the model has fewer than the {num} characters needed that rhyme with one another",
+                    num=needed,
+                )
             )
+            raise ConstraintError(why, tr("Choose another rhyme group or none, or another model."))
+
+    def rhymes(self, line: int) -> bool:
+        """Return whether the line (from 0) must rhyme in every poem: an even one, or the last."""
+        return line % 2 == 1 or line + 1 == self._num_lines
 
     def binds(self, interpretation: Interpretation, line: int) -> bool:
-        """Return whether the line (from 0) must rhyme."""
-        return bool(line % 2 or (line == 0 and interpretation.order[:1].isupper()))
+        """Return whether the line (from 0) must rhyme in a poem of this interpretation."""
+        return self.rhymes(line) or (line == 0 and interpretation.order[:1].isupper())
 
     def end_line(self, state: GrammarState) -> GrammarState:
         """Return the state once the current line has ended with its last character.
@@ -204,10 +231,10 @@ class RhymeScheme:
             ConstraintViolation: the line does not rhyme as it must.
         """
         last, line = state.text[-1], state.line
-        if line and line % 2 == 0:
+        if line and not self.rhymes(line):
             return state
         if line and last in state.rhymed:
-            raise ConstraintViolation("has rhymed before")
+            raise ConstraintViolation(tr("has rhymed before"))
         own = _rhyme_groups_of(last, level_only=self.level_only)
         fitting = tuple(
             one._replace(groups=one.groups & own) if self.binds(one, line) else one
@@ -226,10 +253,12 @@ class RhymeScheme:
 
     def excluded(self, state: GrammarState) -> frozenset[str]:
         """Return the characters that may not end the current line, for they rhyme elsewhere."""
-        later = frozenset(c for line, c in self._ends.items() if line % 2 and line > state.line)
+        later = frozenset(
+            c for line, c in self._ends.items() if self.rhymes(line) and line > state.line
+        )
         if state.line == 0:
             return later
-        return state.rhymed | later if state.line % 2 else frozenset()
+        return state.rhymed | later if self.rhymes(state.line) else frozenset()
 
     def has_unused(self, state: GrammarState) -> bool:
         """Return whether a character is left that one more couplet could rhyme with."""
@@ -276,7 +305,11 @@ class FormGrammar:
             return self._with_mark(state, character)
         if position == form.line_length:
             raise ConstraintViolation(
-                f"is too much: a line of {form.name} has {form.line_length} characters"
+                tr(
+                    "is too much: a line of {form} has {num} characters",
+                    form=form.name,
+                    num=form.line_length,
+                )
             )
         _check_required(character, self._required.get((state.line, position)))
         state = state._replace(text=state.text + character)
@@ -315,9 +348,14 @@ class FormGrammar:
             if position + 1 == self._form.line_length:
                 state = _ended_with_required(self._ended, state)
             elif not fitting:
+                why = tr(
+                    "{character} has the wrong tone for position {position} of line {line}",
+                    character=character,
+                    position=position + 1,
+                    line=line + 1,
+                )
                 raise ConstraintError(
-                    f"{character} has the wrong tone for position {position + 1} of line {line + 1}",
-                    "Choose another character, or drop another constraint.",
+                    why, tr("Choose another character, or drop another constraint.")
                 )
         return state.interpretations
 
@@ -341,7 +379,7 @@ class FormGrammar:
 
     def _ended(self, state: GrammarState) -> GrammarState:
         if not state.interpretations:
-            raise ConstraintViolation("has the wrong tone for every order of lines that is left")
+            raise ConstraintViolation(tr("fits none of the tone patterns that are still possible"))
         return self._scheme.end_line(state) if self._scheme else state
 
     def _with_tone(self, state: GrammarState, character: str) -> GrammarState:
@@ -354,21 +392,29 @@ class FormGrammar:
         )
         if not fitting:
             raise ConstraintViolation(
-                "is level; 仄 is needed here" if tone == LEVEL else "is oblique; 平 is needed here"
+                tr("is level; 仄 is needed here")
+                if tone == LEVEL
+                else tr("is oblique; 平 is needed here")
             )
         return state._replace(tones=written, interpretations=fitting)
 
     def _with_mark(self, state: GrammarState, mark: str) -> GrammarState:
         form, length = self._form, len(state.text)
         if not length:
-            raise ConstraintViolation("has no line before it")
+            raise ConstraintViolation(tr("has no line before it"))
         if length != form.line_length:
             raise ConstraintViolation(
-                f"ends a line of {length}; the lines of {form.name} have {form.line_length} characters"
+                tr(
+                    "ends a line of {length}; the lines of {form} have {num} characters",
+                    length=length,
+                    form=form.name,
+                    num=form.line_length,
+                )
             )
         if mark not in self._marks(state):
+            marks = self._marks(state)
             raise ConstraintViolation(
-                f"does not fit here: {form.name} needs one of {self._marks(state)}"
+                tr("does not fit here: {form} needs one of {marks}", form=form.name, marks=marks)
             )
         return _next_line(state)
 
@@ -382,10 +428,11 @@ class FormGrammar:
 
 
 class FreeGrammar:
-    """The rules of verse without a form: rhyming couplets, and lines that required characters begin or end.
+    """The rules of verse without a form: rhyming couplets, and lines with required characters.
 
-    Where a line must end in a certain way its length must be known.  So the second line of a rhyming
-    couplet is as long as the first, and all lines with required ends are as long as line 1.
+    With required characters all lines are as long as the first one, whose length the model chooses;
+    without, the second line of a rhyming couplet is as long as the first.  A line must have a known
+    length to end in a certain way, so a first line of which that is required has `DEFAULT_LINE`.
     """
 
     def __init__(
@@ -394,28 +441,29 @@ class FreeGrammar:
         self.num_lines = num_lines
         self._scheme = scheme
         self._required = required
-        self._has_fixed_ends = any(position == _LAST for _, position in required)
+        # Each line has room for the required characters of any line, and for a rhyme after them.
+        needed = (self._num_required(line) + bool(scheme) for line, _ in required)
+        self._shortest = max([SHORTEST_LINE, *needed])
+        # The only line ends in a stop, which the model rarely gives a first line.
+        is_fixed = num_lines == 1 or any(position == _LAST for _, position in required)
+        self._first_length = max(DEFAULT_LINE, self._shortest) if is_fixed else None
         groups = scheme.groups if scheme else frozenset[str]()
         self.start = GrammarState(self._consistent(Interpretation("", groups)))
 
     def line_length(self, state: GrammarState) -> int | None:
-        """Return the length of the current line if its end is constrained; a prompt may exceed it."""
-        if self._has_fixed_ends:
-            longest = max(self._num_required(line) for line, _ in self._required)
-            default = max(DEFAULT_LINE, longest)
-            length = max(SHORTEST_LINE, state.previous_length or default)
-        elif self._scheme and state.line % 2:
-            length = max(SHORTEST_LINE, state.previous_length)
-        else:
+        """Return the length of the current line, None where it is open; a prompt may exceed it."""
+        if state.line == 0:
+            return self._first_length
+        if self.num_lines is None and state.line % 2 == 0:
             return None
-        return max(length, self._num_required(state.line))
+        return max(state.previous_length, self._shortest)
 
     def advance(self, state: GrammarState, character: str) -> GrammarState:
         """See `Grammar`."""
         _check_line(state, self.num_lines)
         if character in MARKS:
             if not state.text:
-                raise ConstraintViolation("has no line before it")
+                raise ConstraintViolation(tr("has no line before it"))
             self._check_complete(state)
             return _next_line(self._ended(state))
         _check_required(character, self._required.get((state.line, len(state.text))))
@@ -461,8 +509,12 @@ class FreeGrammar:
         missing = [i for line, i in self._required if line == state.line and i >= len(state.text)]
         if missing:
             raise ConstraintViolation(
-                f"ends a line of {len(state.text)}; "
-                f"{self._required[state.line, missing[0]]} is required at position {missing[0] + 1}"
+                tr(
+                    "ends a line of {length}; {character} is required at position {position}",
+                    length=len(state.text),
+                    character=self._required[state.line, missing[0]],
+                    position=missing[0] + 1,
+                )
             )
 
     def _may_end_line(self, state: GrammarState) -> bool:
@@ -474,11 +526,14 @@ class FreeGrammar:
         return True
 
     def _marks(self, state: GrammarState) -> str:
-        if state.line + 1 == self.num_lines:
-            return STOPS
-        if self._scheme:
-            return STOPS if state.line % 2 else PAUSES
-        return MARKS
+        """Return the marks of couplets; the last three of an odd number of lines are one sentence.
+
+        Models can write such a sentence and end it; a last line on its own they would continue.
+        """
+        num_left = None if self.num_lines is None else self.num_lines - state.line - 1
+        if num_left == 1 and state.line % 2:
+            return "，"  # models expect a stop here, and would choose ？ and ！ too often instead
+        return STOPS if num_left == 0 or state.line % 2 else PAUSES
 
     def _allowed_in_line(self, state: GrammarState) -> Allowed:
         required = self._required.get((state.line, len(state.text)), "")
@@ -490,10 +545,7 @@ class FreeGrammar:
             if self._scheme is None or self._scheme.has_unused(state):
                 return self._allowed_in_line(state)._replace(end=True)
             return Allowed(end=True)
-        shortest = max(SHORTEST_LINE, self._num_required(state.line))
-        if self._scheme:  # the next line will be as long, and ends in a rhyme
-            shortest = max(shortest, self._num_required(state.line + 1) + 1)
-        if position < shortest:
+        if position < self._shortest:
             return self._allowed_in_line(state)
         classes = ANY_CHARACTER if position < LONGEST_LINE else ()
         return Allowed(classes, marks=self._marks(state))
@@ -514,7 +566,11 @@ class FreeGrammar:
 def rhyming_characters(
     alphabet: tuple[str, ...], *, level_only: bool
 ) -> Mapping[str, Sequence[str]]:
-    """Return the characters of `alphabet` by rhyme group; with `level_only` by their level readings."""
+    """Return the characters of `alphabet` by rhyme group; with `level_only` by their level readings.
+
+    >>> rhyming_characters(tuple("山月关"), level_only=True)
+    {'删': ['山', '关']}
+    """
     members: dict[str, list[str]] = {}
     for character in alphabet:
         for group in _rhyme_groups_of(character, level_only=level_only):
@@ -540,6 +596,9 @@ def may_begin(written: str, line_type: str, template: str) -> bool:
     """Return whether a line that `scan` accepts can begin with the tones `written`.
 
     The line is of `line_type`; `template` holds the tone of each position, 中 where any will do.
+
+    >>> may_begin("仄仄平平仄", "a", "中中中中中"), may_begin("仄平", "a", "中中中中中")
+    (True, False)
     """
     whole = written + template[len(written) :]
     return len(whole) == len(template) and line_fits(
@@ -550,6 +609,9 @@ def may_begin(written: str, line_type: str, template: str) -> bool:
 @cache
 def next_tones(written: str, line_type: str, template: str) -> str:
     """Return the letters of 平仄中 that may follow `written`, such that the rest needs no 中.
+
+    >>> next_tones("仄仄平平", "a", "中中中中中")
+    '仄中'
 
     Without this look-ahead a line could come to depend on a character of several tones where there
     is none.  Where that has happened already, all that `may_begin` admits may follow.
@@ -583,11 +645,17 @@ def _resolved(required: Required, form: Form | None) -> Required:
     length = form.line_length
     for (line, position), character in required.items():
         if line >= form.num_lines or position >= length:
-            raise ConstraintError(
-                f"{character} is required at position {position + 1} of line {line + 1}, "
-                f"but {form.name} has {form.num_lines} lines of {length} characters",
-                "Choose another form, or drop the required character.",
+            why = tr(
+                "{character} is required at position {position} of line {line}, "
+                "but {form} has {num_lines} lines of {length} characters",
+                character=character,
+                position=position + 1,
+                line=line + 1,
+                form=form.name,
+                num_lines=form.num_lines,
+                length=length,
             )
+            raise ConstraintError(why, tr("Choose another form, or drop the required character."))
     return {(line, position % length): c for (line, position), c in required.items()}
 
 
@@ -602,13 +670,21 @@ def _rhyme_groups_of(character: str, *, level_only: bool) -> frozenset[str]:
 
 
 def _check_line(state: GrammarState, num_lines: int | None) -> None:
-    if state.line == num_lines:
-        raise ConstraintViolation(f"is too much: the poem has {num_lines} lines")
+    if num_lines is not None and state.line == num_lines:
+        raise ConstraintViolation(
+            tr_plural(
+                num_lines,
+                "is too much: the poem has {num} line",
+                "is too much: the poem has {num} lines",
+            )
+        )
 
 
 def _check_required(character: str, required: str | None) -> None:
     if required and character != required:
-        raise ConstraintViolation(f"does not fit here: {required} is required")
+        raise ConstraintViolation(
+            tr("does not fit here: {required} is required", required=required)
+        )
 
 
 def _next_line(state: GrammarState) -> GrammarState:
@@ -631,14 +707,24 @@ def _ended_with_required(
     try:
         return end_line(state)
     except ConstraintViolation as violation:
-        raise ConstraintError(
-            f"line {state.line + 1} cannot end in {state.text[-1]}: it {violation}",
-            "Change the required character, or drop another constraint.",
-        ) from violation
+        why = tr(
+            "line {line} cannot end in {character}: it {violation}",
+            line=state.line + 1,
+            character=state.text[-1],
+            violation=violation,
+        )
+        fix = tr("Change the required character, or drop another constraint.")
+        raise ConstraintError(why, fix) from violation
 
 
 def _no_rhyme(own: frozenset[str], wanted: frozenset[str], *, level_only: bool) -> str:
+    if not own and level_only:
+        return tr("has no level reading to rhyme by")
     if not own:
-        return f"has no {'level' if level_only else 'known'} reading to rhyme by"
-    named = " or ".join(sorted(wanted)) if len(wanted) <= 4 else "a group that is open"
-    return f"rhymes in {' '.join(sorted(own))}; {named} is needed here"
+        return tr("has no known reading to rhyme by")
+    groups, needed = " ".join(sorted(own)), " ".join(sorted(wanted))
+    if len(wanted) == 1:
+        return tr("rhymes in {groups}; {needed} is needed here", groups=groups, needed=needed)
+    if len(wanted) > 4:
+        return tr("rhymes in {groups}; another rhyme group is needed here", groups=groups)
+    return tr("rhymes in {groups}; one of {needed} is needed here", groups=groups, needed=needed)

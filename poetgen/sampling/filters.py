@@ -59,12 +59,20 @@ def log_mass(logits_BV: Tensor, temperature_B: Tensor) -> Tensor:
 
 
 def renormalize(probs_BV: Tensor) -> Tensor:
-    """Return the rows scaled to sum to 1."""
+    """Return the rows scaled to sum to 1.
+
+    >>> renormalize(float64([[0.25, 0.0, 0.25]])).tolist()
+    [[0.5, 0.0, 0.5]]
+    """
     return probs_BV / probs_BV.sum(dim=-1, keepdim=True)
 
 
 def keep_top_k(probs_BV: Tensor, top_k_B: Tensor) -> Tensor:
-    """Keep the mass of the k likeliest ids of a row, and of ties with the last of them; 0: of all."""
+    """Keep the mass of the k likeliest ids of a row, and of ties with the last of them; 0: of all.
+
+    >>> keep_top_k(float64([[0.25, 0.5, 0.25]]), torch.tensor([1])).tolist()
+    [[0.0, 1.0, 0.0]]
+    """
     num_ids = probs_BV.shape[-1]
     k_B = torch.where(top_k_B > 0, top_k_B, num_ids).clamp(max=num_ids)
     sorted_BV = probs_BV.sort(dim=-1, descending=True).values
@@ -76,6 +84,9 @@ def keep_top_p(probs_BV: Tensor, top_p_B: Tensor) -> Tensor:
     """Keep the mass of the fewest ids that together reach p, and of ties with the last of them.
 
     Nucleus sampling (Holtzman et al. 2020).
+
+    >>> keep_top_p(float64([[0.25, 0.5, 0.125, 0.125]]), float64([0.75])).round(decimals=3).tolist()
+    [[0.333, 0.667, 0.0, 0.0]]
     """
     sorted_BV = probs_BV.sort(dim=-1, descending=True).values
     before_BV = sorted_BV.cumsum(dim=-1) - sorted_BV
@@ -86,13 +97,21 @@ def keep_top_p(probs_BV: Tensor, top_p_B: Tensor) -> Tensor:
 
 
 def keep_min_p(probs_BV: Tensor, min_p_B: Tensor) -> Tensor:
-    """Keep the mass of ids at least `min_p` times as likely as the likeliest (Nguyen et al. 2024)."""
+    """Keep the mass of ids at least `min_p` times as likely as the likeliest (Nguyen et al. 2024).
+
+    >>> keep_min_p(float64([[0.125, 0.75, 0.125]]), float64([0.5])).tolist()
+    [[0.0, 1.0, 0.0]]
+    """
     least_B1 = probs_BV.max(dim=-1, keepdim=True).values * min_p_B[:, None]
     return renormalize(probs_BV * (probs_BV >= least_B1))
 
 
 def draw(probs_BV: Tensor, uniform_B: Tensor) -> Tensor:
-    """Return the id, (B,), at which each row's cumulative mass passes its number from [0, 1)."""
+    """Return the id, (B,), at which each row's cumulative mass passes its number from [0, 1).
+
+    >>> draw(float64([[0.25, 0.75], [0.25, 0.75]]), float64([0.2, 0.3])).tolist()
+    [0, 1]
+    """
     cumulative_BV = probs_BV.cumsum(dim=-1)
     target_B1 = uniform_B[:, None] * cumulative_BV[:, -1:]
     ids_B = (cumulative_BV <= target_B1).sum(dim=-1)

@@ -87,7 +87,7 @@ BAD_LINES = {
     '{"prompt": "床", "top_p": 2}': "top_p is 2",
     '{"prompt": "床", "seed": "x"}': "seed is 'x', not a whole number",
     '{"form": "wujue", "tones": true, "soft": true}': "soft and tones contradict each other",
-    '{"form": "wujue", "acrostic": "云月"}': "has 2 characters, but 五绝 has 4 lines",
+    '{"form": "wujue", "acrostic": "云月云月云"}': "has 5 characters, but 五绝 has 4 lines",
     '{"rhyme_group": "中"}': "中 is not a rhyme group",
     '{"a":' * 100_000: "not JSON",
     '{"seed": ' + "1" * 5000 + "}": "digits",

@@ -252,7 +252,7 @@ def test_sample_at_a_tiny_temperature_is_greedy() -> None:
         ["--soft"],
         ["--tones"],
         ["--form", "五绝", "--tones", "--soft"],
-        ["--form", "五绝", "--acrostic", "春夏秋"],
+        ["--form", "五绝", "--acrostic", "春夏秋冬雪"],
         ["--form", "五绝", "--rhyme-group", "送"],
         ["--stream", "--prompts", "prompts.txt"],
         ["山", "--prompts", "prompts.txt"],
@@ -620,14 +620,14 @@ def test_sample_prompts_set_their_own_options() -> None:
 
 
 def test_sample_prompts_report_unmet_constraints() -> None:
-    lines = '山\n{"prompt": "山月照，", "form": "七绝"}\n{"form": "五绝", "acrostic": "云"}\n云\n'
+    lines = '山\n{"prompt": "山月照，", "form": "七绝"}\n{"form": "五绝", "acrostic": "云云云云云"}\n云\n'
     result = sample("--prompts", "-", "--seed", "1", stdin=lines)
     assert result.exit_code == 1
     assert [r["index"] for r in records(result.stdout)] == [0, 3]
     reported = [line for line in result.stderr.splitlines() if line.startswith("line ")]
     assert reported[0].startswith("line 2: ，")
     assert "ends a line of 3" in reported[0]
-    assert reported[1].startswith("line 3: the acrostic 云 has 1 characters")
+    assert reported[1].startswith("line 3: the acrostic 云云云云云 has 5 characters")
     assert "poetgen: 2 lines could not be used" in result.stderr
 
 
@@ -773,7 +773,7 @@ def test_sample_device_is_checked() -> None:
 
 def test_sample_help_states_the_default_of_particles() -> None:
     help_text = " ".join(runner.invoke(app, ["sample", "--help"]).stdout.replace("│", "").split())
-    assert f"Default: {DEFAULT_PARTICLES} under constraints" in help_text
+    assert f"Default: {DEFAULT_PARTICLES}." in help_text
     assert "sampling under constraints is an approximation" in help_text
 
 

@@ -255,6 +255,11 @@ def test_sample_of_a_poem_ignores_other_poems() -> None:
             ["the title is long: only its beginning is used, " + "山水云月" * 6],
         ),
         (Conditions(title="山水云月" * 6), VOCAB, []),
+        (
+            Conditions(title="山鳌"),
+            VOCAB,
+            ["not in the model's vocabulary, read as unknown in the title: 鳌"],
+        ),
     ],
     ids=str,
 )

@@ -1,4 +1,4 @@
-"""The grammars of verse: tone patterns by hand, real verses, and random walks."""
+"""What may come next in a verse: tone patterns by hand, real verses, and random walks."""
 
 from collections.abc import Mapping
 from itertools import product
@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from poetgen.errors import ConstraintError
@@ -146,6 +146,12 @@ def grammar_for(
     return make_grammar(FORMS.get(form), required=required, alphabet=alphabet, **options)
 
 
+def read_on(grammar: Grammar, state: GrammarState, text: str) -> GrammarState:
+    for character in text:
+        state = grammar.advance(state, character)
+    return state
+
+
 def read(grammar: Grammar, text: str) -> GrammarState:
     state = grammar.start
     for character in text:
@@ -220,7 +226,7 @@ def test_make_grammar_refuses_line_ends_that_cannot_be() -> None:
     )
     assert refusal("光流目流", rhyme=True) == "line 4 cannot end in 流: it has rhymed before"
     assert refusal("光流山楼", tones=True) == (
-        "line 3 cannot end in 山: it has the wrong tone for every order of lines that is left"
+        "line 3 cannot end in 山: it fits none of the tone patterns that are still possible"
     )
     grammar_for(ALPHABET, form="五绝", ends="尽流目楼", rhyme=True, tones=True)
 
@@ -316,17 +322,78 @@ def test_free_grammar_ends_where_no_rhyme_is_left() -> None:
     assert grammar.allowed(state._replace(rhymed=state.rhymed | left)) == Allowed(end=True)
 
 
-def test_free_grammar_limits_open_lines() -> None:
-    assert allowed_after("床前", starts="床").marks == ""
-    assert allowed_after("床前明", starts="床") == Allowed(ANY_CHARACTER, marks="。？！")
-    assert allowed_after("床" * 16, starts="床") == Allowed(marks="。？！")
+def test_free_grammar_limits_the_first_line() -> None:
+    assert allowed_after("床前", starts="床疑").marks == ""
+    assert allowed_after("床前明", starts="床疑") == Allowed(ANY_CHARACTER, marks="，？！")
+    assert allowed_after("床" * 16, starts="床疑") == Allowed(marks="，？！")
 
 
 def test_free_grammar_has_a_line_per_acrostic_character() -> None:
     assert allowed_after("", starts="床疑").required == "床"
     assert allowed_after("床前明月光，", starts="床疑").required == "疑"
-    assert allowed_after("床前明月光，疑是地", starts="床疑").marks == "。？！"
     assert allowed_after("床前明月光，疑是地上霜。", starts="床疑") == Allowed(end=True)
+
+
+@pytest.mark.parametrize("rhyme", [False, True])
+@pytest.mark.parametrize("first", ["白日依山尽", "山月晚", "黄河入海流明月"])
+def test_free_grammar_gives_acrostic_lines_one_length(first: str, rhyme: bool) -> None:
+    grammar = grammar_for(ALPHABET, starts=first[0] + "前疑是", rhyme=rhyme)
+    state = read(grammar, first + "，")
+    for start, rest, mark in (("前", "山", "。"), ("疑", "明", "，"), ("是", "看", "。")):
+        length = len(first)
+        assert grammar.line_length(state) == length
+        for character in start + rest * (length - 2):
+            assert grammar.allowed(state).marks == ""
+            state = grammar.advance(state, character)
+        last = candidates(grammar.allowed(state))[-1]
+        state = grammar.advance(state, last)
+        assert set(candidates(grammar.allowed(state))) < set(MARKS)
+        state = grammar.advance(state, mark)
+    assert grammar.allowed(state) == Allowed(end=True)
+
+
+def test_free_grammar_gives_a_single_line_a_length() -> None:
+    assert allowed_after("床前明月光", starts="床").marks == ""
+    assert allowed_after("床前明月光明月", starts="床") == Allowed(marks="。？！")
+    assert allowed_after("床前明月光明月光", starts="床") == Allowed(marks="。？！")
+
+
+@pytest.mark.parametrize(
+    ("num_lines", "marks"),
+    [
+        (2, "，。"),
+        (3, "，，。"),
+        (4, "，。，。"),
+        (5, "，。，，。"),
+        (6, "，。，。，。"),
+        (7, "，。，。，，。"),
+        (8, "，。，。，。，。"),
+    ],
+)
+def test_free_grammar_ends_odd_numbers_of_lines(num_lines: int, marks: str) -> None:
+    grammar = grammar_for(ALPHABET, starts="山" * num_lines)
+    state = grammar.start
+    for line, mark in enumerate(marks):
+        state = read_on(grammar, state, "山山山")
+        is_inner = num_lines % 2 == 1 and line == num_lines - 2
+        expected = "，" if is_inner else {"，": "，？！", "。": "。？！"}[mark]
+        assert grammar.allowed(state).marks == expected
+        state = grammar.advance(state, mark)
+    assert grammar.allowed(state) == Allowed(end=True)
+
+
+def test_free_grammar_rhymes_the_last_line() -> None:
+    state = state_after("山山光，山山流，山山", starts="山山山", rhyme=True)
+    grammar = grammar_for(ALPHABET, starts="山山山", rhyme=True)
+    last = grammar.allowed(state)
+    assert last.classes[0].groups == frozenset("尤")
+    assert last.excluded >= {"流"}
+    with pytest.raises(ConstraintViolation, match="rhymes in 阳; 尤 is needed here"):
+        read_on(grammar, state, "霜。")
+    unrhymed = state_after("山山光，山山流。山山", starts="山山山山", rhyme=True)
+    assert grammar_for(ALPHABET, starts="山山山山", rhyme=True).allowed(unrhymed).classes == (
+        ANY_CHARACTER
+    )
 
 
 def test_free_grammar_makes_lines_with_required_ends_equal() -> None:
@@ -362,10 +429,10 @@ def test_form_grammar_requires_characters_at_any_position() -> None:
 def test_form_grammar_refuses_required_tones_that_conflict() -> None:
     # No line type has a level second and a level fourth position, 平平仄平仄 apart: it ends oblique.
     required = {(0, 1): "山", (0, 3): "山", (0, 4): "山"}
-    with pytest.raises(ConstraintError, match="line 1 cannot end in 山: it has the wrong tone"):
+    with pytest.raises(ConstraintError, match="line 1 cannot end in 山: it fits none"):
         make_grammar(FORMS["五绝"], tones=True, required=required, alphabet=ALPHABET)
     required = {(0, 2): "山", (0, 3): "山", (0, 4): "山"}  # 三平尾
-    with pytest.raises(ConstraintError, match="line 1 cannot end in 山: it has the wrong tone"):
+    with pytest.raises(ConstraintError, match="line 1 cannot end in 山: it fits none"):
         make_grammar(FORMS["五绝"], tones=True, required=required, alphabet=ALPHABET)
     required = {(0, 1): "山", (1, 1): "山"}  # 对
     with pytest.raises(ConstraintError, match="山 has the wrong tone for position 2 of line 2"):
@@ -389,7 +456,10 @@ def test_form_grammar_reserves_a_required_rhyme() -> None:
 def test_free_grammar_lengthens_lines_as_required() -> None:
     grammar = make_grammar(required={(0, 8): "月", (1, 0): "光"}, alphabet=ALPHABET)
     assert grammar.allowed(read(grammar, "山" * 8)) == Allowed(ANY_CHARACTER, "月")
-    assert grammar.allowed(read(grammar, "山" * 8 + "月")).marks == MARKS
+    assert grammar.allowed(read(grammar, "山" * 8 + "月")).marks == "，？！"
+    later = make_grammar(required={(0, 0): "山", (3, 8): "月"}, alphabet=ALPHABET)
+    assert later.allowed(read(later, "山" * 8)).marks == ""
+    assert later.allowed(read(later, "山" * 9)).marks == "，？！"
     with pytest.raises(ConstraintViolation) as caught:
         read(grammar, "山山山，")
     assert str(caught.value) == "ends a line of 3; 月 is required at position 9"
@@ -400,7 +470,7 @@ def test_free_grammar_lengthens_couplets_as_required() -> None:
     assert grammar.allowed(read(grammar, "山" * 6)).marks == ""
     assert grammar.allowed(read(grammar, "山" * 7)).marks == "，？！"
     after_short = read(grammar, "山山山，山山山山山")
-    assert grammar.line_length(after_short) == 6
+    assert grammar.line_length(after_short) == 7
     assert grammar.allowed(after_short).required == "月"
 
 
@@ -471,14 +541,18 @@ def test_free_grammar_meets_any_template(data: st.DataObject, seed: int) -> None
     lines = split_lines(walk(make_grammar(required=required, alphabet=ALPHABET), Random(seed)))
     assert len(lines) == 1 + max(line for line, _ in required)
     assert holds(required, lines)
+    assert len({len(line) for line in lines}) == 1
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(data=st.data(), seed=st.integers(0, 99))
 def test_free_grammar_meets_any_template_in_rhyme(data: st.DataObject, seed: int) -> None:
     required = {at: c for at, c in data.draw(templates(6, 12)).items() if at[1] >= 0}
+    assume(required)
     grammar = make_grammar(rhyme=True, required=required, alphabet=ALPHABET)
     lines = split_lines(walk(grammar, Random(seed)))
     assert holds(required, lines)
-    groups = [{r.rhyme for r in readings(line[-1])} for line in lines[1::2]]
-    assert not groups or set.intersection(*groups)
+    ends = [line[-1] for line in lines[1::2]] + ([lines[-1][-1]] if len(lines) % 2 else [])
+    assert set.intersection(*({r.rhyme for r in readings(end)} for end in ends))
+    assert len(set(ends)) == len(ends)
+    assert len({len(line) for line in lines}) == 1

@@ -268,7 +268,7 @@ def test_sample_tokens_draws_only_where_nothing_is_forced() -> None:
 
 def test_sample_tokens_redraws_a_copy_and_reweights() -> None:
     lines = (LineBloomFilter.from_poems([Poem("床前明月光。")]),)
-    request = make_request(temperature=1, acrostic="床", rhyme=False)
+    request = make_request(temperature=1, acrostic="床前", rhyme=False)
     (row,) = hypotheses(request, training_lines=lines)
     for character in "床前明月":
         row.append(VOCAB.ids[character], 0.0)

@@ -1,5 +1,6 @@
 """Options: their declaration, their canonical spelling, and which values are refused."""
 
+import inspect
 import math
 from dataclasses import fields
 from fractions import Fraction
@@ -11,7 +12,7 @@ import pytest
 from poetgen.data.conditions import NO_CONDITIONS, Conditions
 from poetgen.errors import UsageError
 from poetgen.prosody.forms import FORMS
-from poetgen.prosody.grammar import FormGrammar, FreeGrammar
+from poetgen.prosody.grammar import FormGrammar, FreeGrammar, GrammarState
 from poetgen.prosody.phonology import rhyme_groups
 from poetgen.sampling.options import (
     CHOICE,
@@ -40,6 +41,16 @@ def test_declared_options_have_a_help_text_and_a_group() -> None:
         assert texts[name].endswith("."), name
         assert len(texts[name]) > 10, name
         assert option.group in (CHOICE, VERSE, CONDITION, MANY), name
+
+
+def test_option_help_is_short() -> None:
+    assert {name: text for name, text in option_help().items() if len(text) > 160} == {}
+
+
+def test_options_signature_is_readable() -> None:
+    signature = str(inspect.signature(Options))
+    assert signature.startswith("(prompt: str | None = None, *, temperature: float = 0.8, ")
+    assert "Annotated" not in signature
 
 
 def test_declared_options_have_distinct_short_flags() -> None:
@@ -173,19 +184,23 @@ def test_options_accept_values_in_range(values: dict[str, Any]) -> None:
         ({"soft": True}, "soft needs a form", "七律 (qilv)"),
         ({"tones": True}, "tones needs a form", "五绝 (wujue)"),
         ({"tones": True, "soft": True, "form": "五绝"}, "soft and tones contradict", "Drop one"),
-        ({"rhyme_group": "中"}, "中 is not a rhyme group", "Did you mean 东 or 送?"),
+        (
+            {"rhyme_group": "中"},
+            "中 is not a rhyme group",
+            "Did you mean 东/送? The level groups are 东 冬",
+        ),
         ({"rhyme_group": "一东"}, "一东 is not a rhyme group", "Did you mean 东?"),
         ({"rhyme_group": "ong"}, "ong is not a rhyme group", "东 冬 江"),
         ({"rhyme_group": "送", "form": "五绝"}, "送 is not a level rhyme group", "东 冬 江"),
         (
-            {"acrostic": "春夏秋", "form": "五绝"},
-            "the acrostic 春夏秋 has 3 characters, but 五绝 has 4 lines",
-            "Give 4 characters",
+            {"acrostic": "春夏秋冬雪", "form": "五绝"},
+            "the acrostic 春夏秋冬雪 has 5 characters, but 五绝 has 4 lines",
+            "Shorten the acrostic, or choose another form, or none",
         ),
         (
-            {"acrostic": "春夏秋冬", "form": "五律", "soft": True},
-            "the acrostic 春夏秋冬 has 4 characters, but 五律 has 8 lines",
-            "Give 8 characters",
+            {"acrostic": "春夏秋冬" * 3, "form": "五律", "soft": True},
+            "the acrostic 春夏秋冬春夏秋冬春夏秋冬 has 12 characters, but 五律 has 8 lines",
+            "Shorten the acrostic",
         ),
         (
             {"acrostic": "春，夏"},
@@ -288,6 +303,11 @@ def test_grammar_of_the_constraints() -> None:
     soft = Options(form="五绝", soft=True, rhyme=True).grammar(ALPHABET)
     assert isinstance(soft, FreeGrammar)
     assert soft.num_lines is None
+    shorter = Options(form="五律", acrostic="床疑举").grammar(ALPHABET)
+    assert shorter.num_lines == 8
+    assert shorter.allowed(shorter.start).required == "床"
+    fourth = GrammarState(shorter.start.interpretations, line=3)
+    assert shorter.allowed(fourth).required == ""
     at_end = Options(acrostic="床疑", acrostic_at="end").grammar(ALPHABET)
     assert at_end.num_lines == 2
     assert at_end.allowed(at_end.start).required == ""
