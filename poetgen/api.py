@@ -6,11 +6,12 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar, get_type_hints
+from typing import Concatenate, ParamSpec, TypeVar
 
 from poetgen.data.normalize import normalize
 from poetgen.data.poem import Poem
 from poetgen.errors import UsageError
+from poetgen.language import tr
 from poetgen.model.file import ModelBundle, load_model
 from poetgen.model.scoring import Likelihood, score
 from poetgen.runs import find_model
@@ -37,9 +38,7 @@ def _takes_options(
             return method(self, Options(*args).updated(kwargs))  # type: ignore[arg-type]
 
         own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        hints = get_type_hints(Options)
-        declared = inspect.signature(Options).parameters.values()
-        parameters = [own, *(one.replace(annotation=hints[one.name]) for one in declared)]
+        parameters = [own, *inspect.signature(Options).parameters.values()]
         result = inspect.signature(method).return_annotation
         call.__signature__ = inspect.Signature(parameters, return_annotation=result)  # type: ignore[attr-defined]
         return call
@@ -74,6 +73,9 @@ class Poet:
             ConstraintError: the constraints cannot be met.
         """
         first = self._request(options)
+        if options.temperature == 0 and options.num > 1:
+            message = tr("at temperature 0 all poems of a prompt are identical")
+            warnings.warn(message, stacklevel=3)  # at the line that called sample
         requests = (replace(first, index=index) for index in range(options.num))
         poems = []
         for result in self.generate(requests, batch_size=options.batch_size):
@@ -113,7 +115,7 @@ class Poet:
         """
         normal = normalize(text)
         if not normal:
-            raise UsageError("there is no text to score", "Give a poem.")
+            raise UsageError(tr("there is no text to score"), tr("Give a poem."))
         return score(self.bundle.network, [Poem(normal)], self.bundle.vocab)[0]
 
     def _request(self, options: Options) -> Request:

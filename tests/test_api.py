@@ -63,7 +63,7 @@ def test_stream_yields_the_poem_of_sample(
     model: Poet, prompt: str | None, settings: dict[str, Any]
 ) -> None:
     pieces = list(model.stream(prompt, seed=5, **settings))
-    assert "".join(pieces) == model.sample(prompt, num=3, seed=5, **settings)[0].text
+    assert "".join(pieces) == model.sample(prompt, seed=5, **settings)[0].text
     assert all(len(piece) == 1 for piece in pieces)
 
 
@@ -74,6 +74,13 @@ def test_stream_yields_each_character_at_once(model: Poet) -> None:
 
 def test_sample_at_temperature_0_ignores_the_seed(model: Poet) -> None:
     assert model.sample("山", temperature=0, seed=1) == model.sample("山", temperature=0, seed=2)
+
+
+def test_sample_at_temperature_0_warns_of_identical_poems(model: Poet) -> None:
+    with pytest.warns(UserWarning, match="identical") as caught:
+        first, second = model.sample("山", temperature=0, num=2)
+    assert first == second
+    assert caught[0].filename == __file__
 
 
 def test_sample_warns_of_unknown_characters(model: Poet) -> None:
@@ -137,6 +144,21 @@ def test_sample_keeps_constraints(model: Poet) -> None:
     poems = model.sample(form="五绝", acrostic="山云月人", num=3, seed=1)
     assert [[line[0] for line in poem.lines] for poem in poems] == [[*"山云月人"]] * 3
     assert all(len(line) == 5 for poem in poems for line in poem.lines)
+
+
+def test_sample_gives_acrostic_lines_one_length(model: Poet) -> None:
+    for name in ("山云", "山云月", "山云月人归", "山云月人归去来"):
+        for poem in model.sample(acrostic=name, num=5, seed=1):
+            assert "".join(line[0] for line in poem.lines) == name
+            assert len({len(line) for line in poem.lines}) == 1
+    (poem,) = model.sample("山月晚，", acrostic="山云月", seed=1)
+    assert [len(line) for line in poem.lines] == [3, 3, 3]
+
+
+def test_sample_accepts_an_acrostic_shorter_than_the_form(model: Poet) -> None:
+    (poem,) = model.sample(form="五律", acrostic="山云月", rhyme=True, seed=1)
+    assert "".join(line[0] for line in poem.lines[:3]) == "山云月"
+    assert len(poem.lines) == 8
 
 
 def test_sample_warns_of_an_unsupported_condition(model: Poet) -> None:

@@ -1,11 +1,15 @@
-"""The package that users install: the wheel contains configurations, starter verses and manifest."""
+"""The package that users install: the content of the wheel, and the public names."""
 
+import pydoc
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+from mypy import api as mypy
+
+import poetgen
 
 ROOT = Path(__file__).parent.parent
 
@@ -55,3 +59,70 @@ def test_constraints_pin_every_dependency() -> None:
         if "==" in line and not line.startswith("#")
     }
     assert names <= pinned
+
+
+def test_public_names_are_their_classes() -> None:
+    assert set(poetgen.__all__) <= set(dir(poetgen))
+    assert poetgen.Poet.__module__ == "poetgen.api"
+    assert issubclass(poetgen.ConfigError, poetgen.UsageError)
+    for name in set(poetgen.__all__) - {"__version__", "load"}:
+        assert getattr(poetgen, name).__name__ == name
+    with pytest.raises(AttributeError, match="'poetgen' has no attribute 'Pote'"):
+        poetgen.Pote  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_public_names_include_every_error() -> None:
+    def children(error: type[Exception]) -> list[type[Exception]]:
+        return [error, *(one for child in error.__subclasses__() for one in children(child))]
+
+    errors = {one.__name__ for one in children(poetgen.PoetgenError)}
+    assert errors <= set(poetgen.__all__)
+
+
+def test_public_names_are_imported_late() -> None:
+    script = (
+        "import sys, poetgen; dir(poetgen); assert 'torch' not in sys.modules;"
+        "poetgen.Poem; poetgen.Options; poetgen.UsageError; assert 'torch' not in sys.modules;"
+        "poetgen.Poet; assert 'torch' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_help_shows_the_public_classes() -> None:
+    text = pydoc.plain(pydoc.render_doc(poetgen))
+    for name in ("Poet", "Poem", "Options", "Sample", "Failure", "Likelihood", "PoetgenError"):
+        assert f"    class {name}(" in text, name
+    assert "sample(self, prompt: str | None = None, *, temperature: float = 0.8" in text
+
+
+SNIPPET = """\
+import poetgen
+poet = poetgen.load()
+poem: poetgen.Poem = poet.sample("床前", form="七绝", rhyme=True, num=2)[0]
+pieces: list[str] = list(poet.stream("床前", temperature=1))
+poetgen.Options("床前", seed=1)
+poet.sample(frm="七绝")
+poet.sample("床前", temperature="warm")
+poet.stream(5)
+poetgen.Options(frm="七绝")
+poetgen.Pote
+"""
+
+
+@pytest.mark.slow
+def test_keywords_are_checked_by_mypy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MYPYPATH", str(ROOT))
+    script = tmp_path / "script.py"
+    script.write_text(SNIPPET, encoding="utf-8")
+    options = ["--strict", "--no-error-summary", "--cache-dir", str(ROOT / ".mypy_cache")]
+    output, problems, _ = mypy.run([*options, str(script)])
+    errors = [line.split(":", 1)[1] for line in output.splitlines() if ": error:" in line]
+    found = [(int(line.split(":")[0]), line.rsplit("[", 1)[1][:-1]) for line in errors]
+    assert problems == ""
+    assert found == [
+        (6, "call-arg"),
+        (7, "arg-type"),
+        (8, "arg-type"),
+        (9, "call-arg"),
+        (10, "attr-defined"),
+    ]
