@@ -1,4 +1,4 @@
-"""What shell completion offers for the value of an option.
+"""Values that shell completion offers for an option.
 
 A function takes the text before the cursor and returns the values that begin with it; Typer calls it
 when the shell asks.  An error must not reach the terminal, so what cannot be read offers nothing.

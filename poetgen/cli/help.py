@@ -98,7 +98,7 @@ _REASONS = (
     (r"Option '(?P<name>.*)' does not take a value", tr_noop("{name} takes no value")),
     (r"extra argument\S* \((?P<words>.*)\)", tr_noop("unexpected: {words}")),
 )
-"""What the parser says, and how poetgen says it."""
+"""Patterns of the parser's messages, and the message to print for each."""
 
 
 def _guess(names: list[str], fix: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from poetgen.cli import completion
 from poetgen.cli.options import JsonOption
 from poetgen.errors import UsageError
 from poetgen.language import current_language, tr
@@ -24,6 +25,7 @@ def plot(
         list[str] | None,
         typer.Argument(
             metavar="[RUN]...",
+            autocompletion=completion.runs,
             help="Names of runs, run folders or metrics.jsonl files. Default: the newest run.",
         ),
     ] = None,

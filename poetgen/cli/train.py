@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from poetgen.cli import completion
 from poetgen.cli.options import CorpusOption, DeviceOption, SetOption
 from poetgen.errors import PoetgenError
 from poetgen.language import tr
@@ -20,6 +21,7 @@ def train(
         typer.Option(
             "--config",
             "-c",
+            autocompletion=completion.configurations,
             metavar="NAME|FILE",
             help="base (the default), tiny, large, gru, rnn, char-rnn, pretrain, tang, finetune, or a YAML "
             "file. `poetgen config NAME` prints it.",
@@ -31,6 +33,7 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME",
+            autocompletion=completion.runs,
             help="Name of the run, a folder in checkpoints/. Default: the configuration and the time.",
         ),
     ] = None,
@@ -44,6 +47,7 @@ def train(
         str | None,
         typer.Option(
             metavar="MODEL",
+            autocompletion=completion.models,
             help="Start from this model: a file, a run folder or the name of a run. --config then "
             "defaults to finetune.",
         ),

@@ -22,7 +22,7 @@ from poetgen.prosody.forms import FORMS, OTHER, form_of
 
 _PAUSE = re.compile("[，。！？、；,.!?;]")
 _LINE_END = re.compile("[，。！？、；：,.!?;:…—]")
-"""What ends a line of verse within a piece; a title may contain ： and —."""
+"""Ends of a line of verse within a piece; a title may contain ： and —."""
 
 _MAX_LINES = max(form.num_lines for form in FORMS.values())
 
@@ -41,7 +41,7 @@ _OF_DYNASTY = re.compile(
     rf"|(?P<before>.{{1,8}})[\[［【〔（(]{_DYNASTY}[\]］】〕）)]"
     rf"|{_DYNASTY}(?:[·•・:：-](?P<named>.{{1,8}}))?"
 )
-_LABELLED = re.compile("(?:(作者|诗人|词人)|(标题|题目|诗题|诗名|篇名)|(?:朝代|年代))[：:](.*)")
+_LABELED = re.compile("(?:(作者|诗人|词人)|(标题|题目|诗题|诗名|篇名)|(?:朝代|年代))[：:](.*)")
 _QUOTED = re.compile("(.*)[《〈](.+)[》〉](.*)")
 _NUMBERED = re.compile("其[一二三四五六七八九十]+")
 _DASHES = re.compile("[-—–/|｜丨~～]+")
@@ -69,7 +69,7 @@ class _Piece(NamedTuple):
     @property
     def is_notation(self) -> bool:
         """Whether it names a title or an author by the way it is written."""
-        patterns = (_LABELLED, _QUOTED, _OF_DYNASTY, _NUMBERED)
+        patterns = (_LABELED, _QUOTED, _OF_DYNASTY, _NUMBERED)
         is_short = len(self.text) <= _MAX_NOTATION
         return is_short and self.is_plain and any(p.fullmatch(self.text) for p in patterns)
 
@@ -144,7 +144,7 @@ def _pieces(text: str, row: int = 0, block: int = 0) -> list[_Piece]:
     if len(words) > 1 and all(len(_hanzi(word)) <= 1 for word in words):
         words = ["".join(words)]
     titled = _TITLED.fullmatch(words[0])
-    if titled and not _LABELLED.match(words[0]):
+    if titled and not _LABELED.match(words[0]):
         words[:1] = titled.groups()  # 静夜思：床前明月光，…
     return [_Piece(word, row, block) for word in words if _hanzi(word)]
 
@@ -261,8 +261,8 @@ def _title_and_author(pieces: Sequence[_Piece]) -> tuple[str, str]:
     authors: list[str] = []
     words: list[str] = []
     for text in (piece.text for piece in pieces):
-        if labelled := _LABELLED.fullmatch(text):
-            of_author, of_title, value = labelled.groups()
+        if labeled := _LABELED.fullmatch(text):
+            of_author, of_title, value = labeled.groups()
             (authors if of_author else titles if of_title else []).append(value)
         elif quoted := _QUOTED.fullmatch(text):
             titles.append(quoted[2])

@@ -1,4 +1,4 @@
-"""What may come next in a verse: form, rhyme, tones and required characters.
+"""The characters that may come next in a verse: form, rhyme, tones and required characters.
 
 A grammar reads a partial poem character by character into a `GrammarState` (`advance`) and says what
 may follow (`allowed`).  It looks ahead so that dead ends are rare: no rhyme group is opened that has
@@ -97,7 +97,7 @@ class CharacterClass(NamedTuple):
 
 
 class Allowed(NamedTuple):
-    """What may come next: a character of one of the classes, a mark, or the end of the poem."""
+    """The possible continuations: a character of one of the classes, a mark, or the end of the poem."""
 
     classes: tuple[CharacterClass, ...] = ()
     required: str = ""

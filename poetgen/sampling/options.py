@@ -200,7 +200,7 @@ class Options:
 
     @property
     def conditions(self) -> Conditions:
-        """What the model is conditioned on, as far as it was trained with it."""
+        """The form, author and title that the model is conditioned on, if it was trained with them."""
         return Conditions(self.form, self.author, self.title)
 
     @property

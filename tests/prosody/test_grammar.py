@@ -1,4 +1,4 @@
-"""What may come next in a verse: tone patterns by hand, real verses, and random walks."""
+"""Continuations of a verse: tone patterns by hand, real verses, and random walks."""
 
 from collections.abc import Mapping
 from itertools import product
