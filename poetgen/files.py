@@ -1,20 +1,26 @@
-"""Atomic writes: a file is replaced completely or not at all."""
+"""Atomic writes: a file is replaced completely or not at all.  Folders are not created."""
 
 import errno
+import hashlib
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO
 
-from poetgen.errors import OutputError
+from poetgen.errors import OutputError, PoetgenError
+from poetgen.language import tr
 
 logger = logging.getLogger(__name__)
 
 _UMASK = os.umask(0)  # it can only be read by setting it
 os.umask(_UMASK)
+_DESCRIPTORS = ("/dev/fd", "/proc/self/fd")
+"""Folders of the open files of this process."""
 
 
 def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
@@ -23,13 +29,13 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
     If the process is killed or the disk is full, the old file stays intact.
 
     Raises:
-        OutputError: the folder cannot be created or written, or the disk is full.
+        OutputError: the folder is missing or cannot be written, or the disk is full.
     """
     try:
         _reject_folder(path)
         part = _temporary(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            part.touch()  # fails with the cause, unlike some writers
             write(part)
             with part.open("rb") as stream:
                 os.fsync(stream.fileno())
@@ -56,26 +62,25 @@ def atomic_writer(path: Path) -> Iterator[IO[str]]:
     Raises:
         OutputError: the file cannot be written.
     """
-    # os.path, not Path: it returns False for a name that is too long or inaccessible.
-    is_device = os.path.exists(path) and not os.path.isfile(path)  # noqa: PTH110, PTH113
-    if not is_device:  # the link target of a pipe in /dev/fd is no file name
-        path = path.resolve()  # write through a symbolic link
-    part = path if is_device else path.with_name(path.name + ".part")
-    stream = _open(part, path)
+    is_direct = is_special(path)
+    if path.is_symlink() and not is_direct:  # the target of a link in /dev/fd may be no file name
+        path = path.resolve()  # the link remains a link to the new content
+    part = path if is_direct else path.with_name(path.name + ".part")
+    stream = _open(part, path, "a" if is_direct else "w")
     try:
         try:
             yield stream
             stream.flush()
-            if not is_device:
+            if not is_direct:
                 os.fsync(stream.fileno())
         except BaseException:
-            if not is_device:
+            if not is_direct:
                 _keep(part, stream)
             raise
         finally:
             with suppress(OSError):  # closing flushes again and would repeat the first error
                 stream.close()
-        if not is_device:
+        if not is_direct:
             part.replace(path)
     except OSError as error:
         # A failed write has no file name.  Errors of other files and closed pipes pass through.
@@ -89,7 +94,6 @@ def check_writable(path: Path) -> None:
     try:
         _reject_folder(path)
         part = _temporary(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         part.touch()
         part.unlink()
     except OSError as error:
@@ -103,12 +107,38 @@ def remove_partial_files(folder: Path) -> None:
             part.unlink()
 
 
+def is_special(path: Path) -> bool:
+    """Return whether `path` is written directly: a device, a pipe, or an open file of the process.
+
+    Behind /dev/stdout there may be a regular file, to which a shell appends (`>> all.txt`).
+    """
+    if str(path) in ("/dev/stdout", "/dev/stderr") or str(path.parent) in _DESCRIPTORS:
+        return True
+    # os.path, not Path: it returns False for a name that is too long or inaccessible.
+    is_plain = os.path.isfile(path) or os.path.isdir(path)  # noqa: PTH112, PTH113
+    return os.path.exists(path) and not is_plain  # noqa: PTH110
+
+
+def file_digest(path: Path) -> str:
+    """Return sixteen hex digits that identify a file's content (BLAKE2b).
+
+    Raises:
+        PoetgenError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, partial(hashlib.blake2b, digest_size=8)).hexdigest()
+    except OSError as error:
+        raise PoetgenError(
+            tr("{path} cannot be read: {reason}", path=path, reason=error.strerror or error),
+            tr("Check the path and its permissions, or name another file."),
+        ) from error
+
+
 def write_error(path: Path, error: OSError) -> OutputError:
-    """Return the error to raise if `path` cannot be written."""
-    return OutputError(
-        f"{path} cannot be written: {error.strerror or error}",
-        "Free some space or choose another path; an existing file is unchanged.",
-    )
+    """Return the error to raise if `path` cannot be written: its cause, and what to do about that."""
+    reason, fix = _cause(path, error)
+    return OutputError(tr("{path} cannot be written: {reason}", path=path, reason=reason), fix)
 
 
 def lock(descriptor: int) -> bool:
@@ -129,18 +159,63 @@ def lock(descriptor: int) -> bool:
     return True
 
 
+def _cause(path: Path, error: OSError) -> tuple[str, str]:
+    """Return why `path` cannot be written, and what to do."""
+    folder = path.parent
+    free = tr("Free some space or choose another path; an existing file is unchanged.")
+    denied = (
+        tr("permission denied"),
+        tr(
+            "Choose a folder that you may write to, or change the permissions of {folder}.",
+            folder=folder,
+        ),
+    )
+    causes = {
+        errno.ENOSPC: (tr("the disk is full"), free),
+        errno.EDQUOT: (tr("your disk quota is used up"), free),
+        errno.EACCES: denied,
+        errno.EPERM: denied,
+        errno.EROFS: (
+            tr("the file system is read-only"),
+            tr("Choose a path on a file system that can be written."),
+        ),
+        errno.EISDIR: (
+            tr("it is a folder"),
+            tr("Name a file, for example one in {path}.", path=path),
+        ),
+        errno.ENOENT: (
+            tr("there is no folder {folder}", folder=folder),
+            tr("Create the folder first, or choose another path."),
+        ),
+        errno.ENOTDIR: (
+            tr("{folder} is not a folder", folder=folder),
+            tr("Choose another path."),
+        ),
+        errno.ENAMETOOLONG: (tr("the name is too long"), tr("Choose a shorter name.")),
+    }
+    number = error.errno
+    if number is None and (found := re.search(r"os error (\d+)", str(error))):  # of safetensors
+        number = int(found[1])
+    is_known = number != errno.ENOENT or not os.path.isdir(folder)  # noqa: PTH112
+    if number in causes and is_known:
+        return causes[number]
+    reason = str(error.strerror or error)
+    return reason, tr(
+        "Check the free space, or choose another path; an existing file is unchanged."
+    )
+
+
 def _temporary(path: Path) -> Path:
     """Return the temporary sibling to which this process writes `path`."""
     return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
-def _open(part: Path, path: Path) -> IO[str]:
+def _open(part: Path, path: Path, mode: str) -> IO[str]:
     """Open `part` for the content of `path`; raise OutputError if either cannot be created."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         _reject_folder(path)
         # Surrogates represent the bytes of a file name that is not UTF-8.
-        return part.open("w", encoding="utf-8", errors="backslashreplace", newline="\n")
+        return part.open(mode, encoding="utf-8", errors="backslashreplace", newline="\n")
     except OSError as error:
         raise write_error(path, error) from error
 
@@ -150,7 +225,7 @@ def _keep(part: Path, stream: IO[str]) -> None:
     with suppress(OSError):
         stream.flush()
     if part.stat().st_size:
-        logger.info("partial output is kept in %s", part)
+        logger.info(tr("partial output is kept in {path}", path=part))
     else:
         part.unlink()
 

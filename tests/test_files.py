@@ -1,7 +1,9 @@
 """`poetgen.files`: atomic writes, partial output, locks."""
 
+import errno
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -9,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from poetgen.errors import OutputError
+from poetgen.errors import OutputError, PoetgenError
 from poetgen.files import (
     atomic_write,
     atomic_writer,
+    check_writable,
+    file_digest,
+    is_special,
     lock,
     remove_partial_files,
     write_error,
@@ -31,11 +36,11 @@ def check(error: OutputError, path: Path) -> None:
     assert "\n" not in error.why + error.fix
 
 
-def test_write_text_creates_folder(tmp_path: Path) -> None:
-    path = tmp_path / "a" / "b" / "诗.txt"
+def test_write_text_writes_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "诗.txt"
     write_text(path, "春眠\n")
     assert path.read_bytes() == "春眠\n".encode()
-    assert names(path.parent) == ["诗.txt"]
+    assert names(tmp_path) == ["诗.txt"]
 
 
 def test_write_text_replaces_file(tmp_path: Path) -> None:
@@ -83,9 +88,21 @@ def test_atomic_write_full_disk_names_file(tmp_path: Path) -> None:
     def write(_: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(OutputError, match="No space left on device") as caught:
+    with pytest.raises(OutputError, match="the disk is full") as caught:
         atomic_write(path, write)
     check(caught.value, path)
+
+
+def test_atomic_write_creates_no_folder_for_a_careless_writer(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b.txt"
+
+    def write(part: Path) -> None:
+        part.parent.mkdir()
+        part.touch()
+
+    with pytest.raises(OutputError, match="there is no folder"):
+        atomic_write(path, write)
+    assert names(tmp_path) == []
 
 
 def test_atomic_write_uses_default_permissions(tmp_path: Path) -> None:
@@ -104,17 +121,36 @@ def write_stream(path: Path, text: str) -> None:
         stream.write(text)
 
 
-@pytest.mark.parametrize("writer", [write_text, write_stream])
+def only_check(path: Path, text: str) -> None:
+    del text
+    check_writable(path)
+
+
+WRITERS = pytest.mark.parametrize("writer", [write_text, write_stream, only_check])
+
+
+@WRITERS
 def test_writers_reject_folder(tmp_path: Path, writer: Callable[[Path, str], None]) -> None:
     path = tmp_path / "a"
     path.mkdir()
-    with pytest.raises(OutputError) as caught:
+    with pytest.raises(OutputError, match="it is a folder") as caught:
         writer(path, "text")
     check(caught.value, path)
+    assert caught.value.fix == f"Name a file, for example one in {path}."
     assert names(tmp_path) == ["a"]
 
 
-@pytest.mark.parametrize("writer", [write_text, write_stream])
+@WRITERS
+def test_writers_create_no_folder(tmp_path: Path, writer: Callable[[Path, str], None]) -> None:
+    path = tmp_path / "a" / "b.txt"
+    with pytest.raises(OutputError, match=f"there is no folder {path.parent}") as caught:
+        writer(path, "text")
+    check(caught.value, path)
+    assert "Create the folder" in caught.value.fix
+    assert names(tmp_path) == []
+
+
+@WRITERS
 def test_writers_reject_file_as_folder(tmp_path: Path, writer: Callable[[Path, str], None]) -> None:
     (tmp_path / "a").write_text("old", encoding="utf-8")
     with pytest.raises(OutputError) as caught:
@@ -124,13 +160,13 @@ def test_writers_reject_file_as_folder(tmp_path: Path, writer: Callable[[Path, s
 
 
 def test_atomic_writer_renames_at_end(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "poems.txt"
+    path = tmp_path / "poems.txt"
     with atomic_writer(path) as stream:
         stream.write("春眠\n")
         stream.flush()
-        assert names(path.parent) == ["poems.txt.part"]
-        assert (path.parent / "poems.txt.part").read_bytes() == "春眠\n".encode()
-    assert names(path.parent) == ["poems.txt"]
+        assert names(tmp_path) == ["poems.txt.part"]
+        assert (tmp_path / "poems.txt.part").read_bytes() == "春眠\n".encode()
+    assert names(tmp_path) == ["poems.txt"]
     assert path.read_bytes() == "春眠\n".encode()
 
 
@@ -203,11 +239,39 @@ def test_writers_keep_old_file_on_full_disk(
     assert path.read_text(encoding="utf-8") == "old"
 
 
-def test_write_error_has_reason(tmp_path: Path) -> None:
-    error = write_error(tmp_path / "a", PermissionError(13, "Permission denied"))
-    assert error.why.endswith("Permission denied")
-    check(error, tmp_path / "a")
-    assert write_error(tmp_path / "a", OSError("odd")).why.endswith("odd")
+@pytest.mark.parametrize(
+    ("number", "reason", "advice"),
+    [
+        (errno.ENOSPC, "the disk is full", "Free some space"),
+        (errno.EDQUOT, "your disk quota is used up", "Free some space"),
+        (errno.EACCES, "permission denied", "change the permissions of "),
+        (errno.EPERM, "permission denied", "change the permissions of "),
+        (errno.EROFS, "the file system is read-only", "that can be written"),
+        (errno.EISDIR, "it is a folder", "Name a file"),
+        (errno.ENOTDIR, "x is not a folder", "another path"),
+        (errno.ENOENT, "there is no folder ", "Create the folder"),
+        (errno.ENAMETOOLONG, "the name is too long", "shorter name"),
+        (errno.EIO, os.strerror(errno.EIO), "or choose another path"),
+    ],
+)
+def test_write_error_names_cause_and_remedy(
+    tmp_path: Path, number: int, reason: str, advice: str
+) -> None:
+    path = tmp_path / "x" / "a.txt"
+    error = write_error(path, OSError(number, os.strerror(number)))
+    check(error, path)
+    assert error.why.startswith(f"{path} cannot be written: ")
+    assert reason in error.why
+    assert advice in error.fix
+    assert ("Free some space" in error.fix) == (number in (errno.ENOSPC, errno.EDQUOT))
+
+
+def test_write_error_of_unknown_cause(tmp_path: Path) -> None:
+    assert write_error(tmp_path / "a", OSError("odd {x}")).why.endswith("odd {x}")
+    missing = write_error(tmp_path / "a", FileNotFoundError(errno.ENOENT, "No such file"))
+    assert missing.why.endswith("No such file")  # the folder exists
+    full = write_error(tmp_path / "a", OSError("I/O error: (os error 28) at path"))
+    assert full.why.endswith("the disk is full")
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root can write anywhere")
@@ -229,6 +293,42 @@ def test_atomic_writer_writes_to_pipe() -> None:
         write_stream(Path(f"/dev/fd/{writing}"), "春眠")
         os.close(writing)
         assert stream.read() == "春眠".encode()
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="there is no /dev/stdout")
+@pytest.mark.parametrize("target", ["/dev/stdout", "/dev/fd/1"])
+def test_atomic_writer_appends_to_an_open_file(tmp_path: Path, target: str) -> None:
+    path = tmp_path / "all.txt"
+    path.write_text("old\n", encoding="utf-8")
+    code = (
+        "from pathlib import Path; from poetgen.files import atomic_writer\n"
+        f"with atomic_writer(Path({target!r})) as stream: stream.write('new')"
+    )
+    with path.open("a", encoding="utf-8") as stream:
+        subprocess.run([sys.executable, "-c", code], stdout=stream, check=True, timeout=60)
+    assert path.read_text(encoding="utf-8") == "old\nnew"
+    assert names(tmp_path) == ["all.txt"]
+
+
+def test_is_special_of_devices_only(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.touch()
+    for path in (file, tmp_path, tmp_path / "missing", tmp_path / ("x" * 300)):
+        assert not is_special(path)
+    for path in (Path("/dev/stdout"), Path("/dev/stderr"), Path("/dev/fd/3"), Path(os.devnull)):
+        assert is_special(path) or os.name != "posix"
+
+
+def test_file_digest_depends_on_the_content(tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    first.write_bytes(b"weights")
+    second.write_bytes(b"weights")
+    assert file_digest(first) == file_digest(second)
+    assert len(bytes.fromhex(file_digest(first))) == 8
+    second.write_bytes(b"others")
+    assert file_digest(first) != file_digest(second)
+    with pytest.raises(PoetgenError, match="missing cannot be read"):
+        file_digest(tmp_path / "missing")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")

@@ -383,7 +383,7 @@ def test_fetch_into_uncreatable_folder(upstream: Upstream, tmp_path: Path) -> No
     to = tmp_path / "a file" / "small"
     with pytest.raises(OutputError) as caught:
         get(to, upstream.url)
-    assert_says(caught.value, str(to), "Not a directory", "another path")
+    assert_says(caught.value, str(to), "a file is not a folder", "another path")
     assert upstream.requested == []
 
 
@@ -398,7 +398,7 @@ def test_fetch_on_full_disk(
     monkeypatch.setattr(Path, "write_bytes", write_bytes)
     with pytest.raises(OutputError) as caught:
         get(tmp_path, upstream.url)
-    assert_says(caught.value, str(tmp_path / "poet.tang."), "No space left", "Free some space")
+    assert_says(caught.value, str(tmp_path / "poet.tang."), "the disk is full", "Free some space")
     assert list(tmp_path.iterdir()) == []
 
 

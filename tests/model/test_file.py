@@ -81,7 +81,7 @@ def test_save_and_load_round_trip(tmp_path: Path, cell: str, tied: bool) -> None
         layer_dropout=0.25,
         output_dropout=0.25,
     )
-    path = tmp_path / "runs" / "new" / "model.safetensors"
+    path = tmp_path / "model.safetensors"
     save_model(path, before)
     after = load_model(path)
     assert after.vocab == VOCAB
