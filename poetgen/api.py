@@ -19,6 +19,7 @@ from poetgen.sampling.generator import Failure, Generator, Sample
 from poetgen.sampling.hypothesis import GivenUp, Restart
 from poetgen.sampling.options import Options
 from poetgen.sampling.request import Request, new_seed
+from poetgen.sampling.unique import UniquePoems
 
 P = ParamSpec("P")
 S = TypeVar("S")
@@ -77,8 +78,11 @@ class Poet:
             message = tr("at temperature 0 all poems of a prompt are identical")
             warnings.warn(message, stacklevel=3)  # at the line that called sample
         requests = (replace(first, index=index) for index in range(options.num))
+        results = self.generate(requests, batch_size=options.batch_size)
         poems = []
-        for result in self.generate(requests, batch_size=options.batch_size):
+        for result in (
+            map(UniquePoems(self.generator).distinct, results) if options.unique else results
+        ):
             if isinstance(result, Failure):
                 raise result.error
             poems.append(result.poem)

@@ -4,46 +4,98 @@ Requests are made lazily, so that millions need no memory.  A line that cannot b
 its number and does not stop the rest.
 """
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from poetgen.batch.journal import JobProgress
-from poetgen.batch.prompts import parse_prompt_line
+from poetgen.batch.journal import Outcome
+from poetgen.batch.prompts import line_digest, parse_prompt_line
 from poetgen.errors import PoetgenError, UsageError
+from poetgen.files import file_digest
+from poetgen.language import tr, tr_plural
 from poetgen.sampling.generator import Failure, Generator, Sample
 from poetgen.sampling.options import Options
 from poetgen.sampling.request import Request
+from poetgen.sampling.unique import UniquePoems, poem_hash
 
 logger = logging.getLogger(__name__)
 
 
 class Output(Protocol):
-    """Where poems go."""
+    """Where poems go, and where those of an earlier run come from."""
 
-    progress: JobProgress
+    @property
+    def seed(self) -> int: ...
+    @property
+    def log(self) -> Path | None:
+        """The file from which a rerun takes what was generated; None: there is none."""
 
-    def write(self, text: str) -> None: ...
-    def commit(self, progress: JobProgress) -> None: ...
-    def finish(self) -> None: ...
+    def find(self, index: int, line: int) -> Outcome | None: ...
+    def keep(self, outcome: Outcome) -> None: ...
+    def write(self, outcome: Outcome) -> None: ...
+    def commit(self) -> None: ...
+    def finish(self, *, is_complete: bool) -> None: ...
 
 
 @dataclass(frozen=True)
+class Task:
+    """One poem of a job, with a request, a result of an earlier run, or both."""
+
+    index: int
+    line: int
+    """Digest of its line."""
+    request: Request | None = None
+    """None: no poem of the line is to be generated."""
+    kept: Outcome | None = None
+    """Its result in an earlier run."""
+
+
+@dataclass
 class Chunk:
-    """The requests of consecutive indices, without those of lines that failed.
+    """Consecutive poems, which are generated and committed together."""
 
-    Their poems are generated and committed together.  A resumed job begins at a chunk, so its batches
-    are those of an uninterrupted one, and its poems are identical to the last bit.
-    """
+    tasks: list[Task] = field(default_factory=list)
+    num_failed_lines: int = 0
 
-    requests: list[Request]
-    next_index: int
-    """The first index after the chunk."""
-    num_failed_lines: int
+    @property
+    def requests(self) -> list[Request]:
+        """The requests of the poems that no earlier run has made."""
+        return [task.request for task in self.tasks if task.request and not task.kept]
+
+
+@dataclass(frozen=True)
+class JobProgress:
+    """How far a job has come."""
+
+    num_poems: int = 0
+    num_kept: int = 0
+    """Poems and failed poems that were taken from an earlier run."""
+    num_cut_off: int = 0
+    """Poems that were cut off without an end."""
+    num_failed_lines: int = 0
+    num_failed_poems: int = 0
+
+    @property
+    def num_done(self) -> int:
+        """Poems that were written or failed."""
+        return self.num_poems + self.num_failed_poems
+
+    @property
+    def num_failed(self) -> int:
+        """Lines and poems that failed."""
+        return self.num_failed_lines + self.num_failed_poems
+
+    def after(self, outcome: Outcome, *, is_kept: bool) -> "JobProgress":
+        """Return the progress after one more poem."""
+        return replace(
+            self,
+            num_poems=self.num_poems + bool(outcome.text),
+            num_kept=self.num_kept + is_kept,
+            num_cut_off=self.num_cut_off + outcome.is_cut_off,
+            num_failed_poems=self.num_failed_poems + bool(outcome.failure),
+        )
 
 
 @dataclass(frozen=True)
@@ -64,135 +116,196 @@ class Job:
     """Whether the warnings of each line are logged; a JSON line carries them itself."""
 
     @property
-    def num_poems(self) -> int | None:
-        """How many poems will be generated; None where the number of lines is unknown."""
-        return self.options.num if self.prompts is None else None
+    def is_one_poem(self) -> bool:
+        return self.prompts is None and self.options.num == 1
 
     @property
     def chunk_size(self) -> int:
-        """The number of indices in a chunk: one batch, unless lines set particles or candidates."""
+        """The number of requests in a chunk: one batch, unless lines set particles or candidates."""
         options = self.options
         return max(1, options.batch_size // (options.num_particles * options.num_candidates))
 
-    def chunks(self, start: int = 0) -> Iterator[Chunk]:
-        """Yield the chunks from index `start` on, where a chunk begins."""
-        requests: list[Request] = []
-        num_failed = end = 0
-        chunk_size = self.chunk_size
+    def chunks(self, find: Callable[[int, int], Outcome | None]) -> Iterator[Chunk]:
+        """Yield the poems in chunks.
+
+        `find` returns the result of a poem in an earlier run, by its index and the digest of its line.
+        """
+        chunk, num_requests = Chunk(), 0
         lines: Iterable[bytes | None] = [None] if self.prompts is None else self.prompts
         for number, line in enumerate(lines):
-            first, end = number * self.options.num, (number + 1) * self.options.num
-            if end <= start:
-                continue
-            is_new = first >= start  # earlier lines were reported before the interruption
-            request = None
             try:
-                request = self._request(line)
+                for task in self._tasks(number, line, find):
+                    chunk.tasks.append(task)
+                    num_requests += task.kept is None
+                    if num_requests == self.chunk_size or len(chunk.tasks) == _MAX_TASKS:
+                        yield chunk
+                        chunk, num_requests = Chunk(), 0
             except PoetgenError as error:
                 if line is None:
                     raise
-                if is_new:
-                    num_failed += 1
-                    logger.error("line %d: %s. %s", number + 1, error.why, error.fix)
-            if request is not None and is_new and (line is None or self.log_warnings):
-                where = "" if line is None else f"line {number + 1}: "
-                for warning in request.warnings:
-                    logger.warning("%s%s", where, warning)
-            for index in range(max(first, start), end):
-                if request is not None:
-                    requests.append(replace(request, index=index))
-                if (index + 1) % chunk_size == 0:
-                    yield Chunk(requests, index + 1, num_failed)
-                    requests, num_failed = [], 0
-        if requests or num_failed:
-            yield Chunk(requests, end, num_failed)
+                logger.error("%s: %s. %s", self._line(number), error.why, error.fix)
+                chunk.num_failed_lines += 1
+        if chunk.tasks or chunk.num_failed_lines:
+            yield chunk
 
     def position(self, index: int) -> str:
         """Return where the poem of that index was requested, in words."""
         if self.prompts is None:
-            return f"poem {index + 1}"
+            return tr("poem {number}", number=index + 1)
         line, j = divmod(index, self.options.num)
-        return f"line {line + 1}" + (f", poem {j + 1}" if self.options.num > 1 else "")
+        if self.options.num == 1:
+            return self._line(line)
+        return tr("line {line}, poem {number}", line=line + 1, number=j + 1)
 
-    def _request(self, line: bytes | None) -> Request | None:
+    def _tasks(
+        self, number: int, line: bytes | None, find: Callable[[int, int], Outcome | None]
+    ) -> Iterator[Task]:
+        """Yield the poems of a line, none for a blank one; raise a PoetgenError for one of no use."""
+        digest, request = line_digest(line), None
+        for index in range(number * self.options.num, (number + 1) * self.options.num):
+            kept = find(index, digest)
+            if request is None and (kept is None or self.options.unique):
+                request = self._request(number, line)
+                if request is None:
+                    return
+            own = None if request is None else replace(request, index=index)
+            yield Task(index, digest, own, kept)
+
+    def _request(self, number: int, line: bytes | None) -> Request | None:
+        """Return the request for a line, None for a blank one; log its warnings."""
         options = self.options if line is None else parse_prompt_line(line, self.options)
-        return None if options is None else self.make_request(options)
+        if options is None:
+            return None
+        request = self.make_request(options)
+        for warning in request.warnings if line is None or self.log_warnings else ():
+            logger.warning("%s%s", "" if line is None else f"{self._line(number)}: ", warning)
+        return request
+
+    def _line(self, number: int) -> str:
+        return tr("line {number}", number=number + 1)
+
+
+_MAX_TASKS = 4096
+"""Limit of the poems of a chunk that were kept, which take memory but no time."""
 
 
 def run_job(
-    job: Job, generator: Generator, output: Output, to_text: Callable[[Sample, bool], str]
-) -> Iterator[Sample | Failure]:
-    """Generate the poems of a job from where `output` stopped, and yield each once it is written.
-
-    `to_text` makes the text of a sample; its second argument says whether it is the first.
+    job: Job, generator: Generator, output: Output, to_text: Callable[[Sample], str]
+) -> Iterator[JobProgress]:
+    """Generate the poems of a job that `output` does not have, and yield the progress after each chunk.
 
     Raises:
         UsageError: no line asks for a poem.
         ConstraintError: all poems of a job without prompts failed.
         PoetgenError: all lines failed; each was reported.
     """
-    progress = output.progress
+    progress = JobProgress()
     first_failure: Failure | None = None
-    for chunk in job.chunks(progress.next_index):
-        for result in generator.generate(chunk.requests, batch_size=job.options.batch_size):
-            if isinstance(result, Failure):
-                first_failure = first_failure or result
-                if job.num_poems != 1:  # the error of the only poem is raised
-                    logger.error("%s: %s", job.position(result.request.index), result.error.why)
-                progress = replace(progress, num_failed_poems=progress.num_failed_poems + 1)
+    unique = UniquePoems(generator) if job.options.unique else None
+    for chunk in job.chunks(output.find):
+        results = generator.generate(chunk.requests, batch_size=job.options.batch_size)
+        for task in chunk.tasks:
+            outcome = task.kept
+            is_kept = outcome is not None and _is_valid(outcome, unique)
+            if outcome is not None and is_kept:
+                output.keep(outcome)
             else:
-                output.write(to_text(result, not progress.num_poems))
-                progress = replace(
-                    progress,
-                    num_poems=progress.num_poems + 1,
-                    num_cut_off=progress.num_cut_off + (not result.ended),
-                )
-            yield result
-        num_failed = progress.num_failed_lines + chunk.num_failed_lines
-        progress = replace(progress, next_index=chunk.next_index, num_failed_lines=num_failed)
-        output.commit(progress)
+                # A poem that was kept, but equals an earlier one now, is in no batch.
+                result = next(results) if outcome is None else _generate_one(job, task, generator)
+                result = result if unique is None else unique.distinct(result)
+                if isinstance(result, Failure) and first_failure is None:
+                    first_failure = result
+                outcome = _outcome(task, result, to_text, is_unique=unique is not None)
+                output.write(outcome)
+            if outcome.failure and not job.is_one_poem:  # the error of the only poem is raised
+                logger.error("%s: %s", job.position(task.index), outcome.failure)
+            progress = progress.after(outcome, is_kept=is_kept)
+        num_failed_lines = progress.num_failed_lines + chunk.num_failed_lines
+        progress = replace(progress, num_failed_lines=num_failed_lines)
+        output.commit()
+        yield progress
     if not progress.num_poems:
         # Before `finish`, so that no output is replaced by an empty one.
         if first_failure is not None and job.prompts is None:
             raise first_failure.error
-        raise_if_failed(job, progress)
+        raise_if_failed(job, progress, output)
         raise UsageError(
-            "no line asks for a poem", "Give a prompt per line; {} asks for a poem without one."
+            tr("no line asks for a poem"),
+            tr("Give a prompt per line; {example} asks for a poem without one.", example="{}"),
         )
-    output.finish()
+    # Without prompts there is nothing to correct.
+    output.finish(is_complete=job.prompts is None or not progress.num_failed)
 
 
-def raise_if_failed(job: Job, progress: JobProgress) -> None:
+def raise_if_failed(job: Job, progress: JobProgress, output: Output) -> None:
     """Raise a PoetgenError that counts what failed, if anything did; each failure was reported."""
-    counts = (
-        (progress.num_failed_lines, "line", "could not be used"),
-        (progress.num_failed_poems, "poem", "could not be generated"),
+    if not progress.num_failed:
+        return
+    lines = tr_plural(
+        progress.num_failed_lines,
+        "{num:,} line could not be used",
+        "{num:,} lines could not be used",
     )
-    parts = [f"{n:,} {noun}{'s'[: n > 1]} {what}" for n, noun, what in counts if n]
-    if parts:
-        raise PoetgenError(
-            f"{' and '.join(parts)} (see above); the others, if any, are done",
-            "Drop a constraint, or use another seed."
-            if job.prompts is None
-            else f"Correct those lines and run it again with --seed {progress.seed}: "
-            "all poems are generated again, the others come out identical.",
+    poems = tr_plural(
+        progress.num_failed_poems,
+        "{num:,} poem could not be generated",
+        "{num:,} poems could not be generated",
+    )
+    what = poems if progress.num_failed_poems else lines
+    if progress.num_failed_poems and progress.num_failed_lines:
+        what = tr("{lines} and {poems}", lines=lines, poems=poems)
+    if job.prompts is None:
+        fix = tr("Drop a constraint, or use another seed.")
+    elif not progress.num_poems:
+        fix = tr("Correct those lines and run it again.")
+    elif output.log is not None:
+        fix = tr(
+            "Correct those lines and run it again: the other poems are kept in {log}.",
+            log=output.log,
         )
+    else:
+        fix = tr(
+            "Correct those lines and run it again with --seed {seed}: "
+            "all poems are generated again, the others come out identical.",
+            seed=output.seed,
+        )
+    raise PoetgenError(tr("{what} (see above); the others, if any, are done", what=what), fix)
 
 
 def describe_job(
-    prompts: Path | None, model: Path, options: Options, **settings: Any
+    prompts: Path | None, model_hash: str, options: Options, **settings: Any
 ) -> dict[str, Any]:
     """Return all that determines a job's output but the seed, as JSON values."""
     values = asdict(options)
     del values["seed"], values["batch_size"]
-    digest = None if prompts is None else _digest(prompts)
-    return {"prompts": digest, "model": _digest(model), **settings, **values}
+    digest = None if prompts is None else file_digest(prompts)
+    return {"prompts": digest, "model": model_hash, **settings, **values}
 
 
-def _digest(path: Path) -> str:
-    """Return sixteen hex digits that identify a file's content."""
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, partial(hashlib.blake2b, digest_size=8)).hexdigest()
-    except OSError as error:
-        raise PoetgenError(f"{path} cannot be read: {error.strerror}", "Name another.") from error
+def _is_valid(outcome: Outcome, unique: UniquePoems | None) -> bool:
+    """Return whether this run would generate the same poem as an earlier run did.
+
+    In a job of unique poems, one that took several attempts depends on the poems before it.
+    """
+    if unique is None:
+        return True
+    return outcome.poem_hash is not None and unique.add(outcome.poem_hash)
+
+
+def _generate_one(job: Job, task: Task, generator: Generator) -> Sample | Failure:
+    assert task.request is not None
+    return next(generator.generate([task.request], batch_size=job.options.batch_size))
+
+
+def _outcome(
+    task: Task, result: Sample | Failure, to_text: Callable[[Sample], str], *, is_unique: bool
+) -> Outcome:
+    if isinstance(result, Failure):
+        return Outcome(task.index, task.line, failure=result.error.why)
+    return Outcome(
+        task.index,
+        task.line,
+        text=to_text(result),
+        is_cut_off=not result.ended,
+        poem_hash=poem_hash(result.poem) if is_unique and not result.request.attempt else None,
+    )

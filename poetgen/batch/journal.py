@@ -1,10 +1,16 @@
-"""A job's output that survives a kill.
+"""The output of a job, which survives a kill and the correction of its prompts.
 
-Next to `poems.jsonl` the text grows in `poems.jsonl.job`, and `poems.jsonl.job.json` records which job
-it is and how much of the text is complete.  Text reaches the disk before it is recorded, and the record
-is replaced atomically: a kill at any instant leaves at most some text beyond the recorded length, which
-is cut off when the job is resumed.  The complete file is moved to `poems.jsonl` atomically; until then
-the old one remains.
+While a job runs, its poems gather in a log next to the output: in `poems.jsonl.job` for `poems.jsonl`.
+The log is a file of JSON lines.  The first describes the job; each other one is a poem, with its index
+and a digest of the line of the prompts file that asked for it.  Lines are only ever appended, and reach
+the disk after every batch: a kill at any instant leaves at most part of a last line, which is cut off.
+
+A job that runs again takes from the log every poem whose line has not changed.  So an interrupted job
+resumes, and after a correction of the prompts only the poems of the changed lines are generated.
+
+At the end the poems are written to the output in the order of their indices, atomically; until then the
+old output remains.  Then the log is deleted, unless lines or poems failed: a rerun with corrected
+prompts will need it.
 """
 
 import errno
@@ -12,172 +18,302 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
+from poetgen.batch.prompts import poem_keys
 from poetgen.errors import UsageError
-from poetgen.files import atomic_writer, lock, write_error, write_text
+from poetgen.files import atomic_write, atomic_writer, file_digest, is_special, lock, write_error
+from poetgen.language import tr
+from poetgen.sampling.options import Options
 from poetgen.sampling.request import new_seed
 
 logger = logging.getLogger(__name__)
 
+FORMAT_VERSION = 1
+_HEADER = b'{"version"'
+"""The first bytes of a log."""
+
 
 @dataclass(frozen=True)
-class JobProgress:
-    """How far a job has come."""
+class Outcome:
+    """The result of one poem of a job, which is a line of the log."""
 
-    seed: int
-    next_index: int = 0
-    """Index of the first poem that has not been generated."""
-    num_poems: int = 0
-    num_cut_off: int = 0
-    """Poems that were cut off without an end."""
-    num_failed_lines: int = 0
-    num_failed_poems: int = 0
-    num_bytes: int = 0
-    """Length of the text so far."""
-    is_finished: bool = False
+    index: int
+    line: int
+    """Digest of its line in the prompts file."""
+    text: str = ""
+    """The poem as it appears in the output; "": it failed."""
+    failure: str = ""
+    """Why it could not be generated."""
+    is_cut_off: bool = False
+    """Whether it was cut off without an end."""
+    poem_hash: int | None = None
+    """In a job of unique poems: the hash of a poem that was accepted at its first attempt."""
 
 
 class StreamOutput:
     """An output that keeps nothing beyond this process."""
 
-    def __init__(self, stream: IO[str], seed: int) -> None:
-        self.progress = JobProgress(seed)
+    log: Path | None = None
+
+    def __init__(self, stream: IO[str], seed: int, separator: str = "") -> None:
+        self.seed = seed
         self._stream = stream
+        self._separator = separator
+        self._is_empty = True
 
-    def write(self, text: str) -> None:
-        self._stream.write(text)
+    def find(self, index: int, line: int) -> None:
+        """Find nothing: there is no earlier run."""
 
-    def commit(self, progress: JobProgress) -> None:
+    def keep(self, outcome: Outcome) -> None:
+        raise AssertionError(f"{outcome} was not found here")
+
+    def write(self, outcome: Outcome) -> None:
+        """Print the next poem; nothing if it failed."""
+        if outcome.text:
+            self._stream.write(("" if self._is_empty else self._separator) + outcome.text)
+            self._is_empty = False
+
+    def commit(self) -> None:
         self._stream.flush()
-        self.progress = progress
 
-    def finish(self) -> None:
+    def finish(self, *, is_complete: bool) -> None:
         """Do nothing: the text is already in the stream."""
 
 
 class Journal:
-    """The text of a job and the record next to it.  Made by `open_journal`."""
+    """The log of a job, and its output at the end.  Made by `open_journal`."""
 
-    def __init__(
-        self, path: Path, job: Mapping[str, Any], progress: JobProgress, stream: BinaryIO
-    ) -> None:
+    def __init__(self, path: Path, stream: BinaryIO, separator: str = "") -> None:
         self.path = path
-        self.progress = progress
-        self._job = job
+        self.log = log_path(path)
+        self.job: Mapping[str, Any] = {}
+        """The description of the job."""
+        self.seed = 0
+        self.has_poems = False
+        """Whether the log has any; otherwise nothing is lost with it."""
+        self.written = ""
+        """Digest of the output if it was written, although lines or poems failed; else ""."""
+        self.is_finished = False
+        """Whether nothing has been generated since then."""
         self._stream = stream
-        stream.seek(0, os.SEEK_END)
+        self._separator = separator
+        # By index: where the log has the poem (0: nowhere), and the digest of its line.
+        self._offsets, self._lines = array("Q"), array("Q")
+        self._order = array("Q")
+        """Offsets of the poems of this run, in the order of their indices."""
+        self._load()
 
-    def write(self, text: str) -> None:
-        """Append text; a kill before the next `commit` undoes it."""
-        try:
-            self._stream.write(text.encode(errors="backslashreplace"))  # of a path not in UTF-8
-        except OSError as error:
-            raise write_error(self.path, error) from error
+    def has(self, index: int, line: int) -> bool:
+        """Return whether the log has the poem of that index, for a line with that digest."""
+        is_known = index < len(self._offsets) and self._offsets[index] > 0
+        return is_known and self._lines[index] == line
 
-    def commit(self, progress: JobProgress) -> None:
-        """Make all text so far durable, as that of `progress`; its `num_bytes` is filled in here."""
+    def find(self, index: int, line: int) -> Outcome | None:
+        """Return the poem of that index, for a line with that digest; None if it is to be generated."""
+        return Outcome(**self._read(self._offsets[index])) if self.has(index, line) else None
+
+    def keep(self, outcome: Outcome) -> None:
+        """Make a poem that was found the next of this run."""
+        self._order.append(self._offsets[outcome.index])
+
+    def write(self, outcome: Outcome) -> None:
+        """Append the next poem of this run; a kill before `commit` undoes it."""
+        required = ("index", "line")
+        offset = self._append({k: v for k, v in asdict(outcome).items() if v or k in required})
+        self._remember(outcome, offset)
+        self._order.append(offset)
+
+    def commit(self) -> None:
+        """Make all poems so far durable."""
         try:
             self._stream.flush()
             os.fsync(self._stream.fileno())
         except OSError as error:
-            raise write_error(self.path, error) from error
-        self.progress = replace(progress, num_bytes=self._stream.tell())
-        record = {"job": self._job, "progress": asdict(self.progress)}
-        write_text(_record_path(self.path), json.dumps(record, indent=1) + "\n")
+            raise write_error(self.log, error) from error
 
-    def finish(self) -> None:
-        """Move the text to `path` and delete the record."""
-        self.commit(replace(self.progress, is_finished=True))
+    def start_over(self, job: Mapping[str, Any], seed: int) -> None:
+        """Begin the log of another job, with nothing in it."""
+        self.job, self.seed = job, seed
+        self.has_poems, self.written, self.is_finished = False, "", False
+        del self._offsets[:], self._lines[:]
+        self._stream.truncate(0)
+        self._append({"version": FORMAT_VERSION, "job": job, "seed": seed})
+        self.commit()
+
+    def finish(self, *, is_complete: bool) -> None:
+        """Write the output; delete the log if the job `is_complete`: nothing of it failed."""
+        atomic_write(self.path, self._write_output)
+        if not is_complete:
+            return
         try:
-            if sys.platform == "win32":  # which moves no open file, and has no lock
+            if sys.platform == "win32":  # which deletes no open file, and has no lock
                 self._stream.close()
-            # Before it is closed, which releases the lock.
-            _text_path(self.path).replace(self.path)
-            _record_path(self.path).unlink()
-            self._stream.close()
+            self.log.unlink()  # before it is closed, which releases the lock
         except OSError as error:
-            raise write_error(self.path, error) from error
+            raise write_error(self.log, error) from error
+
+    def _write_output(self, part: Path) -> None:
+        """Write the poems to `part`, and its digest to the log, by which a rerun recognizes it."""
+        # Surrogates represent the bytes of a file name that is not UTF-8.
+        with part.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as output:
+            separator = ""
+            for offset in self._order:
+                if text := self._read(offset).get("text"):
+                    output.write(separator + text)
+                    separator = self._separator
+        self.written, self.is_finished = file_digest(part), True
+        self._append({"output": self.written})
+        self.commit()
+
+    def _read(self, offset: int) -> dict[str, Any]:
+        self._stream.seek(offset)
+        values: dict[str, Any] = json.loads(self._stream.readline())
+        return values
+
+    def _append(self, values: Mapping[str, Any]) -> int:
+        """Append a line to the log; return its offset."""
+        text = json.dumps(values, ensure_ascii=False) + "\n"
+        try:
+            offset = self._stream.seek(0, os.SEEK_END)
+            # A lone surrogate, part of a path that is not UTF-8, becomes an escape of JSON.
+            self._stream.write(text.encode(errors="backslashreplace"))
+        except OSError as error:
+            raise write_error(self.log, error) from error
+        return offset
+
+    def _remember(self, outcome: Outcome, offset: int) -> None:
+        """Note where the log has a poem."""
+        num_missing = outcome.index + 1 - len(self._offsets)
+        for numbers in (self._offsets, self._lines):
+            numbers.extend([0] * num_missing)
+        self._offsets[outcome.index], self._lines[outcome.index] = offset, outcome.line
+        self.has_poems = self.has_poems or bool(outcome.text)
+        self.is_finished = False
+
+    def _load(self) -> None:
+        """Read the log, and cut off the part of a line that a kill left at its end."""
+        offset = self._stream.seek(0)
+        for line in self._stream:
+            if not line.endswith(b"\n"):
+                break
+            try:
+                self._load_line(json.loads(line), offset)
+            except (ValueError, TypeError, KeyError):
+                if not offset:
+                    raise _not_a_log(self.log) from None
+                break
+            offset += len(line)
+        self._stream.seek(0)
+        if not offset and not _HEADER.startswith(self._stream.read(len(_HEADER))):
+            raise _not_a_log(self.log)
+        self._stream.truncate(offset)
+
+    def _load_line(self, values: Mapping[str, Any], offset: int) -> None:
+        if not offset:
+            if values["version"] != FORMAT_VERSION:
+                raise ValueError
+            self.job, self.seed = dict(values["job"]), int(values["seed"])
+        elif "output" in values:
+            self.written, self.is_finished = values["output"], True
+        else:
+            self._remember(Outcome(**values), offset)
 
 
 @contextmanager
 def open_job_output(
     prompts: Path | None,
-    output: Path | None,
-    seed: int | None,
+    path: Path | None,
+    options: Options,
     describe: Callable[[], Mapping[str, Any]],
+    *,
+    separator: str = "",
+    overwrite: bool = False,
 ) -> Iterator[StreamOutput | Journal]:
-    """Open the output of a job, which can be resumed if prompts and output are regular files.
+    """Open the output of a job: standard output, or a file.
 
-    `describe` returns the description of the job, which takes reading the prompts and the model.
+    The job can be resumed if prompts and output are regular files.  `describe` returns its description;
+    that takes reading the prompts and the model.
 
     Raises:
-        UsageError: the output would replace the prompts, or contains another unfinished job.
+        UsageError: the file exists and `overwrite` is false, it is the prompts file, or another job is
+            unfinished there.
         OutputError: it cannot be written.
     """
-    description = None
-    if output is not None and prompts is not None:
-        check_distinct(prompts, output)
-    if output is not None and can_resume(prompts, output):
-        description = describe()
-    elif output is not None and prompts is not None:
-        logger.info("prompts or output is not a regular file: this job cannot be resumed")
-    with open_output(output, seed, description) as opened:
-        yield opened
-
-
-@contextmanager
-def open_output(
-    path: Path | None, seed: int | None, job: Mapping[str, Any] | None = None
-) -> Iterator[StreamOutput | Journal]:
-    """Open standard output or a file; with a `job` description a file that can be resumed.
-
-    `seed` None: that of the resumed job, or a random one.
-    """
-    if path is not None and job is not None:
-        with open_journal(path, job, seed=seed) as journal:
-            yield journal
+    if path is not None and prompts is not None:
+        check_distinct(prompts, path)
+    if path is not None and can_resume(prompts, path):
+        if path.is_symlink():
+            path = path.resolve()  # a link remains a link to the new content
+        if not overwrite and not log_path(path).exists():
+            check_absent(path)  # before the model is read
+        with open_journal(
+            path,
+            describe(),
+            poem_keys(prompts, options.num),
+            seed=options.seed,
+            separator=separator,
+            overwrite=overwrite,
+        ) as journal:
+            try:
+                yield journal
+            except BaseException:
+                if journal.has_poems and not journal.is_finished:
+                    log = journal.log
+                    logger.info(
+                        tr("the finished poems are in {log}: rerun the command to resume", log=log)
+                    )
+                raise
         return
+    if path is not None and not overwrite and not is_special(path):
+        check_absent(path)
+    seed = new_seed() if options.seed is None else options.seed
     with nullcontext(sys.stdout) if path is None else atomic_writer(path) as stream:
-        yield StreamOutput(stream, new_seed() if seed is None else seed)
+        if path is not None and prompts is not None:
+            logger.info(tr("prompts or output is not a regular file: this job cannot be resumed"))
+        yield StreamOutput(stream, seed, separator)
 
 
 @contextmanager
-def open_journal(path: Path, job: Mapping[str, Any], *, seed: int | None) -> Iterator[Journal]:
-    """Open the output of `job` (JSON values that identify it) at the point that it had reached.
+def open_journal(
+    path: Path,
+    job: Mapping[str, Any],
+    keys: Iterable[tuple[int, int]],
+    *,
+    seed: int | None,
+    separator: str = "",
+    overwrite: bool = False,
+) -> Iterator[Journal]:
+    """Open the log of `job` (JSON values that identify it), with what an earlier run has generated.
 
-    `seed` None: that of the resumed job, or a random one.  The caller looks at `progress`, writes and
-    commits the rest, and calls `finish`.
+    `keys` are the index and the digest of the line of each of its poems.  `seed` None is that of the
+    earlier run, or a random one.  The caller writes the poems and calls `finish`.
 
     Raises:
-        UsageError: the output of another job is growing there, or this one is still running.
+        UsageError: `path` exists and `overwrite` is false, another job is unfinished there, or this one
+            is still running.
         OutputError: it cannot be written.
     """
-    path = path.resolve()  # a link remains a link to the new content
     stream = _open(path)
     try:
         _lock(stream, path)
-        if not _is_at(stream, _text_path(path)):  # the previous holder has finished
+        if not _is_at(stream, log_path(path)):  # the previous holder has finished
             stream.close()
             stream = _open(path)
             _lock(stream, path)
-        journal = Journal(path, job, _resumed(path, job, seed, stream), stream)
+        journal = Journal(path, stream, separator)
         try:
-            if not journal.progress.next_index:
-                journal.commit(journal.progress)  # the seed
+            _prepare(journal, job, keys, seed, overwrite=overwrite)
             yield journal
         except BaseException:
-            if journal.progress.num_poems:
-                logger.info(
-                    "what was finished is in %s: rerun the same command to resume", _text_path(path)
-                )
-            else:
-                _text_path(path).unlink(missing_ok=True)
-                _record_path(path).unlink(missing_ok=True)
+            if not journal.has_poems:
+                with suppress(OSError):  # Windows deletes no open file
+                    journal.log.unlink()
             raise
     finally:
         with suppress(OSError):  # closing flushes once more, and the first failure was reported
@@ -187,32 +323,95 @@ def open_journal(path: Path, job: Mapping[str, Any], *, seed: int | None) -> Ite
 def can_resume(prompts: Path | None, output: Path) -> bool:
     """Return whether a job from `prompts` to `output` can be resumed: a pipe cannot be read again."""
     # os.path, not Path: it answers "no" to a name that is too long or out of reach.
-    is_repeatable = prompts is None or os.path.isfile(prompts)  # noqa: PTH113
-    return is_repeatable and (os.path.isfile(output) or not os.path.exists(output))  # noqa: PTH110, PTH113
+    return (prompts is None or os.path.isfile(prompts)) and not is_special(output)  # noqa: PTH113
 
 
 def check_distinct(prompts: Path, output: Path) -> None:
     """Raise a UsageError if the poems would replace their own prompts."""
     if os.path.isfile(output) and os.path.isfile(prompts) and output.samefile(prompts):  # noqa: PTH113
         raise UsageError(
-            f"the poems of {prompts} would replace their own prompts", "Name another --output."
+            tr("the poems of {prompts} would replace their own prompts", prompts=prompts),
+            tr("Name another --output."),
         )
 
 
-def _text_path(path: Path) -> Path:
+def check_absent(path: Path) -> None:
+    """Raise a UsageError if `path` is a file with something in it, which would be lost."""
+    if os.path.isfile(path) and path.stat().st_size:  # noqa: PTH113
+        raise UsageError(
+            tr("{path} exists already", path=path),
+            tr("Name another --output, or replace it with --overwrite."),
+        )
+
+
+def log_path(path: Path) -> Path:
+    """Return where the log of a job with the output `path` is."""
     return path.with_name(path.name + ".job")
 
 
-def _record_path(path: Path) -> Path:
-    return path.with_name(path.name + ".job.json")
+def _prepare(
+    journal: Journal,
+    job: Mapping[str, Any],
+    keys: Iterable[tuple[int, int]],
+    seed: int | None,
+    *,
+    overwrite: bool,
+) -> None:
+    """Let the job continue or start over; raise a UsageError if either would lose poems."""
+    requested = {**job, "seed": journal.seed if seed is None else seed}
+    recorded = {**journal.job, "seed": journal.seed}
+    differences = {
+        key: tr(
+            "{key} was {old}, now {new}", key=key, old=recorded.get(key), new=requested.get(key)
+        )
+        for key in dict.fromkeys([*recorded, *requested])
+        if recorded.get(key) != requested.get(key)
+    }
+    num_kept = num_poems = 0
+    if journal.has_poems and set(differences) <= {"prompts"}:
+        for index, line in keys:
+            num_poems += 1
+            num_kept += journal.has(index, line)
+    is_ours = bool(journal.written) and os.path.isfile(journal.path)  # noqa: PTH113
+    is_ours = is_ours and file_digest(journal.path) == journal.written
+    if not overwrite and not (num_kept and is_ours):
+        check_absent(journal.path)
+    if num_kept:
+        logger.info(
+            tr(
+                "resuming this job: {num:,} of {total:,} poems are done",
+                num=num_kept,
+                total=num_poems,
+            )
+        )
+    elif journal.has_poems and not journal.is_finished:
+        raise UsageError(
+            tr(
+                "another job is unfinished in {log}: {differences}",
+                log=journal.log,
+                differences="; ".join(differences.values()),
+            ),
+            tr("Finish it with its own command, name another --output, or delete that file."),
+        )
+    else:
+        journal.start_over(job, new_seed() if seed is None else seed)
+
+
+def _not_a_log(path: Path) -> UsageError:
+    return UsageError(
+        tr("{path} is not the log of a job that can be resumed", path=path),
+        tr("Delete it, or name another --output."),
+    )
 
 
 def _open(path: Path) -> BinaryIO:
+    """Open the log of the output `path`."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.is_file():  # a device must never be replaced by a file
-            raise OSError(errno.EINVAL, "it is not a regular file")
-        return _text_path(path).open("ab")
+        if os.path.isdir(path):  # noqa: PTH112
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if is_special(path):  # a device must never be replaced by a file
+            raise OSError(errno.EINVAL, tr("it is not a regular file"))
+        return log_path(path).open("a+b")
     except OSError as error:
         raise write_error(path, error) from error
 
@@ -225,55 +424,9 @@ def _is_at(stream: BinaryIO, path: Path) -> bool:
 
 
 def _lock(stream: BinaryIO, path: Path) -> None:
-    """Keep a second process from writing the same text; a killed one holds nothing."""
+    """Keep a second process from writing the same log; a killed one holds nothing."""
     if not lock(stream.fileno()):
         raise UsageError(
-            f"another process is writing {path}", "Wait for it, or name another --output."
-        )
-
-
-def _resumed(path: Path, job: Mapping[str, Any], seed: int | None, stream: BinaryIO) -> JobProgress:
-    """Return the recorded progress, with the text cut to it; or a new one, with no text."""
-    record = _read_record(_record_path(path))
-    length = stream.seek(0, os.SEEK_END)
-    if record is not None:
-        recorded_job, progress = record
-        # A kill right after the text was moved leaves only the record.
-        was_moved = progress.is_finished and length < progress.num_bytes
-        if not was_moved and progress.next_index:  # otherwise there is nothing to resume
-            requested = {**job, "seed": progress.seed if seed is None else seed}
-            _check_same(recorded_job | {"seed": progress.seed}, requested, path)
-            if length >= progress.num_bytes:
-                stream.truncate(progress.num_bytes)
-                logger.info("resuming this job: %s poems are done", f"{progress.num_poems:,}")
-                return progress
-            logger.info("%s is shorter than recorded: the job starts over", _text_path(path))
-    stream.truncate(0)
-    return JobProgress(new_seed() if seed is None else seed)
-
-
-def _read_record(path: Path) -> tuple[dict[str, Any], JobProgress] | None:
-    """Return the recorded job and its progress; None if there is no record."""
-    try:
-        values = json.loads(path.read_bytes())
-        return dict(values["job"]), JobProgress(**values["progress"])
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UsageError(
-            f"{path} is not a record of a job that can be resumed",
-            "Delete it, or name another --output.",
-        ) from error
-
-
-def _check_same(recorded: Mapping[str, Any], requested: Mapping[str, Any], path: Path) -> None:
-    differences = [
-        f"{key} was {recorded.get(key)}, now {requested.get(key)}"
-        for key in dict.fromkeys([*recorded, *requested])
-        if recorded.get(key) != requested.get(key)
-    ]
-    if differences:
-        raise UsageError(
-            f"another job is unfinished in {_text_path(path)}: {'; '.join(differences)}",
-            f"Finish it with its own command, name another --output, or delete {_record_path(path)}.",
+            tr("another process is writing {path}", path=path),
+            tr("Wait for it, or name another --output."),
         )

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,9 @@ import typer
 import poetgen
 from poetgen.cli.options import DeviceOption, ModelOption, takes_sampling_options
 from poetgen.errors import UsageError
-from poetgen.runs import ModelChoice, find_model
+from poetgen.files import file_digest
+from poetgen.language import tr, tr_plural
+from poetgen.runs import ModelChoice, find_model, model_name
 from poetgen.sampling.options import MANY, Options
 from poetgen.sampling.request import Request, new_seed
 from poetgen.views.poem import OutputFormat, PoemFormatter, Script, StreamPrinter
@@ -23,6 +26,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _OUTPUT = "Where poems go, and how they look"
+_FORMATS = {
+    ".jsonl": OutputFormat.jsonl,
+    ".json": OutputFormat.jsonl,
+    ".txt": OutputFormat.text,
+}
+"""The format of an output file by its suffix."""
 
 
 @takes_sampling_options
@@ -31,18 +40,23 @@ def sample(
     prompts: Annotated[
         Path | None,
         typer.Option(
-            help="File of prompts, one per line, or JSON objects with a prompt and any of the options "
-            "above but --num and --batch-size (top_k for --top-k); - is standard input, which cannot "
-            "be read twice, so such a job cannot be resumed.",
+            help="File with a prompt per line, or a JSON object with a prompt and any option above but "
+            "--num, --batch-size and --unique (top_k for --top-k); - is standard input.",
             rich_help_panel=MANY,
         ),
     ] = None,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Print a JSON object per line and poem (the default with --prompts).",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = False,
     output_format: Annotated[
         OutputFormat | None,
         typer.Option(
-            "--format",
-            help="text (the default) or jsonl (the default of --prompts).",
-            rich_help_panel=_OUTPUT,
+            "--format", help="text, or jsonl: the same as --json.", rich_help_panel=_OUTPUT
         ),
     ] = None,
     output: Annotated[
@@ -50,11 +64,15 @@ def sample(
         typer.Option(
             "--output",
             "-o",
-            help="Write to this file instead of standard output. Rerun the same command to resume an "
-            "interrupted job.",
+            help="Write to this file: .jsonl and .json are JSON lines, .txt is text. Rerun the same "
+            "command to resume an interrupted job, or after a correction of the prompts.",
             rich_help_panel=_OUTPUT,
         ),
     ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace an existing output.", rich_help_panel=_OUTPUT),
+    ] = False,
     script: Annotated[
         Script, typer.Option(help="Characters to print.", rich_help_panel=_OUTPUT)
     ] = Script.simplified,
@@ -62,8 +80,8 @@ def sample(
         bool,
         typer.Option(
             "--explain",
-            help="Below each poem show its tones, its rhyme, and the model's probability of each "
-            "character; in jsonl, add the probabilities.",
+            help="Show the tones, the rhyme, and the model's probability of each character below the "
+            "poem; in JSON, add the probabilities.",
             rich_help_panel=_OUTPUT,
         ),
     ] = False,
@@ -71,7 +89,7 @@ def sample(
         bool | None,
         typer.Option(
             "--stream/--no-stream",
-            help="Show characters as they are sampled, with one particle. "
+            help="Show each character as it is sampled, with one particle. "
             "Default: on a terminal, for one poem of one particle.",
             rich_help_panel=_OUTPUT,
         ),
@@ -81,39 +99,57 @@ def sample(
 ) -> None:
     """Generate poems.
 
-    Poems go to standard output, all else to standard error. Constraints only restrict what may occur at
-    a position: the model still chooses every character.
+    Poems go to standard output, everything else to standard error. Constraints only restrict what may
+    occur at a position: the model still chooses every character.
     """
     if prompts is not None and options.prompt is not None:
-        raise UsageError("a PROMPT and --prompts contradict each other", "Give one of them.")
-    if output_format is None:
-        output_format = OutputFormat.text if prompts is None else OutputFormat.jsonl
+        raise UsageError(
+            tr("a PROMPT and --prompts contradict each other"), tr("Give one of them.")
+        )
+    of_suffix = None if output is None else _FORMATS.get(output.suffix.lower())
+    asked = {
+        one for one in (output_format, of_suffix, OutputFormat.jsonl if as_json else None) if one
+    }
+    if len(asked) > 1:
+        raise UsageError(
+            tr("--json, --format and the suffix of --output name different formats"),
+            tr("Drop one of them: .jsonl and .json are JSON lines, .txt is text."),
+        )
+    is_text = asked == {OutputFormat.text} or (not asked and prompts is None)
     is_one = options.num == 1 and prompts is None and output is None
     if stream:
-        if not is_one or explain or output_format is OutputFormat.jsonl:
+        if not is_one or explain or not is_text:
             raise UsageError(
-                "--stream shows one poem as text on standard output",
-                "Drop --stream, or --num, --prompts, --output, --explain and --format jsonl.",
+                tr("--stream shows one poem as text on standard output"),
+                tr("Drop --stream, or --num, --prompts, --output, --explain and --json."),
             )
         options = options.streamed()
     choice = find_model(model)
-    formatter = PoemFormatter(output_format, script, str(choice.path), explain, output is None)
+    formatter = PoemFormatter(
+        OutputFormat.text if is_text else OutputFormat.jsonl,
+        script,
+        model_name(choice.path),
+        # Reading the whole file for it would slow down the plainest call.
+        "" if is_one and is_text else file_digest(choice.path),
+        explain,
+        output is None,
+    )
+    load = partial(_load_generator, choice, formatter.model, device, is_named=model is not None)
     if not is_one:
-        _run_job(options, prompts, output, choice, formatter, device)
+        _run_job(options, prompts, output, formatter, load, overwrite=overwrite)
         return
     seed = new_seed() if options.seed is None else options.seed
-    generator = _load_generator(choice, seed, device)
+    generator = load(seed)
     request = generator.request(options, seed=seed)
     for warning in request.warnings:
         logger.warning(warning)
-    is_text = output_format is OutputFormat.text
     if is_text and not explain and options.num_particles == options.best_of == 1:
         is_live = stream is not False and sys.stdout.isatty()
         has_ended = _print_stream(generator, request, script, is_live=is_live)
     else:
         has_ended = _print_poem(generator, request, formatter)
     if is_text and not has_ended:
-        logger.info("this poem was cut off without an end")
+        logger.info(tr("this poem was cut off without an end"))
 
 
 def _print_stream(
@@ -130,10 +166,11 @@ def _print_stream(
             raise event.error
         if isinstance(event, Restart):
             printer.restart()
-        else:
+        elif event.text:
             printer.add(event.text)
-            has_ended = not event.text
-    printer.close()
+        else:
+            has_ended = True
+    printer.add("")
     return has_ended
 
 
@@ -144,7 +181,7 @@ def _print_poem(generator: "Generator", request: Request, formatter: PoemFormatt
     (result,) = generator.generate([request], batch_size=request.options.batch_size)
     if isinstance(result, Failure):
         raise result.error
-    sys.stdout.write(formatter.text(result, is_first=True))
+    sys.stdout.write(formatter.text(result))
     return result.ended
 
 
@@ -152,47 +189,53 @@ def _run_job(
     options: Options,
     prompts: Path | None,
     output_path: Path | None,
-    choice: ModelChoice,
     formatter: PoemFormatter,
-    device: str,
+    load: "Callable[[int], Generator]",
+    *,
+    overwrite: bool,
 ) -> None:
     """Generate many poems, or poems into a file; resume where a rerun job was interrupted."""
-    from tqdm import tqdm
-
     from poetgen.batch.job import Job, describe_job, raise_if_failed, run_job
     from poetgen.batch.journal import open_job_output
-    from poetgen.batch.prompts import open_prompts
+    from poetgen.batch.prompts import count_poems, open_prompts
+    from poetgen.cli.progress import show_progress
 
     settings = {"poetgen": poetgen.__version__, **formatter.settings}
-    describe = partial(describe_job, prompts, choice.path, options, **settings)
-    with (
-        nullcontext() if prompts is None else open_prompts(prompts) as lines,
-        open_job_output(prompts, output_path, options.seed, describe) as output,
-    ):
-        seed = output.progress.seed
-        generator = _load_generator(choice, seed, device)
-        make_request = partial(generator.request, seed=seed)
+    describe = partial(describe_job, prompts, formatter.model_hash, options, **settings)
+    opened = open_job_output(
+        prompts, output_path, options, describe, separator=formatter.separator, overwrite=overwrite
+    )
+    with nullcontext() if prompts is None else open_prompts(prompts) as lines, opened as output:
+        generator = load(output.seed)
+        make_request = partial(generator.request, seed=output.seed)
         job = Job(options, make_request, lines, log_warnings=formatter.is_text)
-        results = run_job(job, generator, output, formatter.text)
-        is_hidden = output_path is None and sys.stdout.isatty()  # poems go there themselves
-        for _ in tqdm(
-            results,
-            total=job.num_poems,
-            initial=output.progress.num_poems,
-            unit=" poems",
-            leave=False,
-            disable=is_hidden or None,
-        ):
-            pass
-    if output.progress.num_cut_off and formatter.is_text:
-        logger.info(
-            "%s of these poems were cut off without an end", f"{output.progress.num_cut_off:,}"
+        total = count_poems(prompts, options.num)
+        # Poems on the terminal show the progress themselves.
+        is_hidden = output_path is None and sys.stdout.isatty()
+        progress = show_progress(
+            run_job(job, generator, output, formatter.text), total, is_hidden=is_hidden
         )
-    raise_if_failed(job, output.progress)
+    if progress.num_cut_off and formatter.is_text:
+        logger.info(
+            tr_plural(
+                progress.num_cut_off,
+                "{num:,} of these poems was cut off without an end",
+                "{num:,} of these poems were cut off without an end",
+            )
+        )
+    raise_if_failed(job, progress, output)
 
 
-def _load_generator(choice: ModelChoice, seed: int, device: str) -> "Generator":
-    logger.info("model %s (%s), seed %s", choice.path, choice.why, seed)
+def _load_generator(
+    choice: ModelChoice, name: str, device: str, seed: int, *, is_named: bool
+) -> "Generator":
+    """Load the chosen model; print which it is, and how to choose another unless the user did."""
+    values = {"name": name, "why": choice.why, "seed": seed}
+    logger.info(
+        tr("model {name} ({why}), seed {seed}", **values)
+        if is_named
+        else tr("model {name} ({why}; choose another with --model), seed {seed}", **values)
+    )
     from poetgen.model.file import load_model
     from poetgen.sampling.generator import Generator
 

@@ -12,15 +12,16 @@ Shape suffixes: B rows, R rows with a weight, V vocabulary size.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
-from poetgen.data.vocab import EOS, PAD, Vocabulary
+from poetgen.data.vocab import EOS, PAD
 from poetgen.errors import ConstraintError
+from poetgen.language import tr
 from poetgen.model.network import PoemRNN, State
 from poetgen.sampling.filters import float64, log_mass, sample_rows
 from poetgen.sampling.hypothesis import (
@@ -70,7 +71,7 @@ class SingleSearch:
     def start(self) -> None:
         """See `Search`."""
         self.task.num_attempts += 1
-        self.hypotheses = [self.task.start()]
+        self.hypotheses = [replace(self.task.beginning)]
 
     def select(self) -> Sequence[int]:
         """See `Search`."""
@@ -95,9 +96,16 @@ def decode(
     The weights of particles account for characters that were drawn and rejected, not for those that
     would have been rejected: an approximation.
     """
-    searches, events = _start(requests, context)
-    if events:
-        yield events
+    searches: list[Search] = []
+    for poem, request in enumerate(requests):
+        try:
+            task = PoemTask(poem, request, context)
+        except ConstraintError as error:
+            yield [GivenUp(poem, error)]
+            continue
+        is_single = request.options.num_particles == 1
+        searches.append(SingleSearch(task) if is_single else ParticleFilter(task))
+        searches[-1].start()
     rows = [row for search in searches for row in search.hypotheses]
     state = network.zero_state(len(rows) + -len(rows) % _ROW_BLOCK)
     while searches:
@@ -106,7 +114,9 @@ def decode(
         logits_BV, state = network.step(tokens_B, state)
         # Sampling is done on the CPU: not every accelerator has float64.
         logits_BV = logits_BV[: len(rows)].cpu()
-        open_BV = mask_specials(logits_BV, rows, context.vocab)
+        open_BV = logits_BV.index_fill(1, torch.tensor(context.vocab.not_text), -math.inf)
+        is_first_B = torch.tensor([row.position == row.task.num_conditions for row in rows])
+        open_BV[is_first_B, EOS] = -math.inf  # no poem is empty
         parents = list(range(len(rows)))
         if any(row.task.grammar for row in rows):
             apply_constraints(open_BV, rows)
@@ -123,15 +133,6 @@ def decode(
         if searches and kept != list(range(len(sampled))):
             state = _select_rows(state, kept)
         rows = [row for search in searches for row in search.hypotheses]
-
-
-def mask_specials(logits_BV: Tensor, rows: Sequence[Hypothesis], vocab: Vocabulary) -> Tensor:
-    """Return the logits with −∞ for all but text and the end; the end is no first character."""
-    open_BV = logits_BV.index_fill(1, torch.tensor(vocab.not_text), -math.inf)
-    open_BV[
-        torch.tensor([row.position == row.task.num_conditions for row in rows]), EOS
-    ] = -math.inf
-    return open_BV
 
 
 def apply_constraints(logits_BV: Tensor, rows: Sequence[Hypothesis]) -> None:
@@ -189,23 +190,6 @@ def _redraw(token: int, row: Hypothesis, open_1V: Tensor) -> int:
     return token
 
 
-def _start(requests: Sequence[Request], context: Context) -> tuple[list[Search], list[Event]]:
-    """Return a search per request that can be started, and for the others why not."""
-    searches: list[Search] = []
-    refused: list[Event] = []
-    for row, request in enumerate(requests):
-        try:
-            task = PoemTask(row, request, context)
-        except ConstraintError as error:
-            refused.append(GivenUp(row, error))
-            continue
-        is_single = request.options.num_particles == 1
-        search: Search = SingleSearch(task) if is_single else ParticleFilter(task)
-        search.start()
-        searches.append(search)
-    return searches, refused
-
-
 def _select(searches: Sequence[Search]) -> list[int]:
     """Let each search select; return the row that each row continues."""
     parents: list[int] = []
@@ -253,12 +237,13 @@ def _restart(search: Search) -> GivenUp | None:
     if task.num_attempts < MAX_ATTEMPTS and task.options.temperature > 0:
         search.start()
         return None
+    num = task.num_attempts
     why = (
-        f"{task.num_attempts} attempts to meet the constraints ended in dead ends"
-        if task.num_attempts > 1
-        else "the likeliest characters lead to a dead end under the constraints"
+        tr("{num} attempts to meet the constraints ended in dead ends", num=num)
+        if num > 1
+        else tr("the likeliest characters lead to a dead end under the constraints")
     )
-    fix = "Drop a constraint, change the prompt, or use another seed."
+    fix = tr("Drop a constraint, change the prompt, or use another seed.")
     return GivenUp(task.row, ConstraintError(why, fix))
 
 

@@ -11,6 +11,7 @@ from itertools import islice
 from poetgen.data.poem import Poem, is_hanzi
 from poetgen.data.vocab import EOS, UNK, Vocabulary
 from poetgen.errors import ConstraintError, UsageError
+from poetgen.language import tr
 from poetgen.model.file import ModelBundle
 from poetgen.model.scoring import Likelihood, unknown_surcharge
 from poetgen.sampling.decode import decode
@@ -34,11 +35,12 @@ class Sample:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the user should know of this poem."""
+        """What the user should know about this poem."""
         if self.ended:
             return self.request.warnings
-        cut = f"cut off after {self.likelihood.tokens} characters without an end"
-        return (*self.request.warnings, cut)
+        num = self.likelihood.tokens
+        cut_off = tr("cut off after {num} characters without an end", num=num)
+        return (*self.request.warnings, cut_off)
 
     @property
     def sampled_nats_per_token(self) -> float:
@@ -72,7 +74,7 @@ class Generator:
         """Return the checked request for poem `index`; `seed` is used where the options have none.
 
         Raises:
-            UsageError: a prompt of which the model has no character.
+            UsageError: the model's vocabulary has no character of the prompt.
             ConstraintError: the prompt breaks a constraint, or a constraint cannot be met.
         """
         request = make_request(options, self.bundle.vocab, seed=seed, index=index)
@@ -101,7 +103,9 @@ class Generator:
             UsageError: `batch_size` is less than 1.
         """
         if batch_size < 1:
-            raise UsageError(f"batch size {batch_size} is less than 1", "Try 64.")
+            raise UsageError(
+                tr("the batch size {size} is less than 1", size=batch_size), tr("Try 64.")
+            )
         return self._best_candidates(requests, batch_size)
 
     def _best_candidates(

@@ -16,6 +16,7 @@ from poetgen.data.bloom import LineBloomFilter
 from poetgen.data.conditions import NO_CONDITIONS, encode_conditions
 from poetgen.data.vocab import BOS, EOS, PAD, UNK, Vocabulary
 from poetgen.errors import ConstraintError
+from poetgen.language import tr
 from poetgen.prosody.grammar import ConstraintViolation, Grammar, GrammarState
 from poetgen.prosody.marks import MARKS
 from poetgen.sampling.masks import VocabularyMasks
@@ -93,17 +94,16 @@ class PoemTask:
         """Tokens that are read, not sampled."""
         self.num_conditions = len(conditions)
         self.grammar: Grammar | None = None
-        self.grammar_state: GrammarState | None = None
+        state: GrammarState | None = None
         self.max_position: float = len(self.given) - 1 + context.max_tokens
         if options.is_constrained:
-            self.grammar, self.grammar_state = parse_prompt(request, context)
+            self.grammar, state = parse_prompt(request, context)
             if self.grammar.num_lines is not None:
                 self.max_position = math.inf
-
-    def start(self) -> "Hypothesis":
-        """Return the empty hypothesis."""
         is_line_start = not self.prompt or self.prompt[-1] in MARKS
-        return Hypothesis(self, self.given[0], self.grammar_state, "" if is_line_start else None)
+        line = "" if is_line_start else None
+        self.beginning = Hypothesis(self, self.given[0], state, line)
+        """The hypothesis that has read nothing; the poem's hypotheses start as copies of it."""
 
 
 @dataclass
@@ -219,23 +219,31 @@ def parse_prompt(request: Request, context: Context) -> tuple[Grammar, GrammarSt
     """
     vocab = context.vocab
     grammar = _grammar_for(request.options, vocab)
-    state, number, last = grammar.start, 0, ""
+    state, number, where = grammar.start, 0, tr("the beginning")
     for character in request.prompt.text:
         is_mark = character in MARKS
-        number, last = (number, last) if is_mark else (number + 1, character)
+        if not is_mark:
+            number += 1
+            where = tr("character {number} ({character})", number=number, character=character)
         try:
             state = grammar.advance(state, character)
         except ConstraintViolation as violation:
-            where = f"第{number}字 {last}" if last else "the beginning"
             raise _misfit(
-                f"{character} after {where} {violation}" if is_mark else f"{where} {violation}"
+                tr(
+                    "{mark} after {where} {violation}",
+                    mark=character,
+                    where=where,
+                    violation=violation,
+                )
+                if is_mark
+                else tr("{where} {violation}", where=where, violation=violation)
             ) from violation
     allowed = grammar.allowed(state)
     has_choice = context.masks.mask(allowed).any()
     if not has_choice and (not allowed.required or allowed.required in vocab.ids):
-        raise _misfit(f"no character of the model's vocabulary can follow 第{number}字 {last}")
+        raise _misfit(tr("no character of the model's vocabulary can follow {where}", where=where))
     return grammar, state
 
 
 def _misfit(why: str) -> ConstraintError:
-    return ConstraintError(why, "Change the prompt there, or drop a constraint.")
+    return ConstraintError(why, tr("Change the prompt there, or drop a constraint."))

@@ -122,6 +122,8 @@ class Options:
     """Particles for constrained sampling: more approximate the model better and are slower. Default: 4."""
     best_of: Annotated[int, Option(MANY, low=1, high=MAX_PARALLEL)] = 1
     """Generate this many candidates per poem and keep the likeliest."""
+    unique: Annotated[bool, Option(MANY, per_call=True)] = False
+    """No two equal poems: a poem that occurred before is generated again."""
     batch_size: Annotated[int, Option(MANY, low=1, per_call=True)] = 64
     """Number of poems generated in parallel, each particle counted. Changes only speed and memory."""
 
@@ -145,6 +147,11 @@ class Options:
             raise UsageError(
                 tr("acrostic_at is {value}", value=repr(self.acrostic_at)),
                 tr("Expected start or end, of the lines."),
+            )
+        if self.unique and self.temperature == 0:
+            raise UsageError(
+                tr("unique needs a temperature above 0: at 0 all poems of a prompt are the same"),
+                tr("Raise the temperature, or drop unique."),
             )
         form = _find_form(self.form) if self.form else None
         canonical = {

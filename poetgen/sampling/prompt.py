@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from poetgen.data.normalize import normalize
 from poetgen.data.vocab import Vocabulary
 from poetgen.errors import UsageError
+from poetgen.language import tr
 from poetgen.prosody.marks import MARKS
 
 
@@ -32,14 +33,16 @@ def prepare_prompt(text: str, vocab: Vocabulary) -> Prompt:
     normal = normalize(text)
     if not normal.strip(MARKS):
         raise UsageError(
-            "the prompt is empty" if not normal else f"the prompt {normal} has no character in it",
-            "Give the beginning of a poem, such as 床前, or leave the prompt out altogether.",
+            tr("the prompt {prompt} has no characters, only marks", prompt=normal)
+            if normal
+            else tr("the prompt is empty"),
+            tr("Give the beginning of a poem, such as 床前, or leave the prompt out."),
         )
     unknown = vocab.unknown(normal)
     if all(c in unknown or c in MARKS for c in normal):
         raise UsageError(
-            f"the model's vocabulary has no character of the prompt {normal}",
-            "Begin with at least one Chinese character of classical verse, such as 床前.",
+            tr("the model's vocabulary has no character of the prompt {prompt}", prompt=normal),
+            tr("Begin with at least one Chinese character of classical verse, such as 床前."),
         )
     return Prompt(normal, warn_of_unknown(normal, vocab) if unknown else ())
 
@@ -47,7 +50,9 @@ def prepare_prompt(text: str, vocab: Vocabulary) -> Prompt:
 def warn_of_unknown(text: str, vocab: Vocabulary) -> tuple[str, ...]:
     """Return a warning that names the characters of `text` without an id, if there are any."""
     names = ", ".join(f"{c} ({_name(c)})" for c in vocab.unknown(text))
-    return (f"not in the model's vocabulary, kept but read as unknown: {names}",) if names else ()
+    if not names:
+        return ()
+    return (tr("not in the model's vocabulary, kept but read as unknown: {names}", names=names),)
 
 
 def _name(character: str) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from poetgen.data.conditions import NO_CONDITIONS, restrict_to, unsupported
 from poetgen.data.vocab import Vocabulary
+from poetgen.language import tr
 from poetgen.sampling.options import Options
 from poetgen.sampling.prompt import NO_PROMPT, Prompt, prepare_prompt, warn_of_unknown
 
@@ -22,10 +23,13 @@ class Request:
     """Warnings to show before anything is generated."""
     candidate: int = 0
     """Which of the `best_of` candidates this is."""
+    attempt: int = 0
+    """How many poems were rejected as duplicates before this one; see `UniquePoems`."""
 
     def random_stream(self) -> random.Random:
         """Return the poem's own random stream, from its beginning."""
         suffix = f":{self.candidate}" if self.candidate else ""
+        suffix += f"+{self.attempt}" if self.attempt else ""
         return random.Random(f"{self.seed}:{self.index}{suffix}")
 
 
@@ -33,7 +37,7 @@ def make_request(options: Options, vocab: Vocabulary, *, seed: int, index: int =
     """Return the request to a model with this vocabulary; `seed` is used where the options have none.
 
     Raises:
-        UsageError: a prompt of which the model has no character.
+        UsageError: the vocabulary has no character of the prompt.
     """
     prompt = NO_PROMPT if options.prompt is None else prepare_prompt(options.prompt, vocab)
     warnings = prompt.warnings
@@ -44,6 +48,8 @@ def make_request(options: Options, vocab: Vocabulary, *, seed: int, index: int =
         # That the model was not trained with forms matters only where the form is not enforced either.
         used = ("author", "title") if options.imposed_form else ("form", "author", "title")
         warnings += tuple(unsupported(restrict_to(options.conditions, used), vocab))
+    if options.temperature == 0 and options.num > 1:
+        warnings += (tr("at temperature 0 all poems of a prompt are the same"),)
     return Request(
         options=options,
         seed=seed if options.seed is None else options.seed,

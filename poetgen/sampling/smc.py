@@ -30,7 +30,7 @@ class ParticleFilter:
         """Start all particles from the beginning."""
         num = self.task.options.num_particles
         self.task.num_attempts += 1
-        self.hypotheses = [replace(self.task.start(), log_weight=0.0) for _ in range(num)]
+        self.hypotheses = [replace(self.task.beginning, log_weight=0.0) for _ in range(num)]
         self._histories = [() for _ in range(num)]
 
     def select(self) -> Sequence[int]:

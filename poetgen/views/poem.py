@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from poetgen.data.normalize import to_traditional
 from poetgen.data.poem import Poem
+from poetgen.language import tr
 from poetgen.prosody.forms import form_of
 from poetgen.prosody.marks import MARKS, STOPS
 from poetgen.sampling.options import CONDITION, VERSE, Options, declared_options
@@ -43,7 +44,9 @@ class PoemFormatter:
     output_format: OutputFormat
     script: Script
     model: str
-    """Name of the model file, for the JSON lines."""
+    """Name of the model, for the JSON lines."""
+    model_hash: str = ""
+    """Digest of the model file, for the JSON lines; "": they are not asked for."""
     explain: bool = False
     to_terminal: bool = True
     """Whether the text may go to a terminal, which has colors and a width; otherwise to a file."""
@@ -58,13 +61,17 @@ class PoemFormatter:
         texts = {"format": self.output_format.value, "script": self.script.value}
         return {**texts, "explain": self.explain}
 
-    def text(self, sample: "Sample", is_first: bool) -> str:
-        """Return the poem as printed; a blank line separates poems of text."""
+    @property
+    def separator(self) -> str:
+        """The text between two poems: a blank line, unless they are JSON lines."""
+        return "\n" if self.is_text else ""
+
+    def text(self, sample: "Sample") -> str:
+        """Return the poem as printed."""
         if not self.is_text:
             return json.dumps(self.record(sample), ensure_ascii=False) + "\n"
-        gap = "" if is_first else "\n"
         poem = Poem(to_script(sample.poem.text, self.script)).formatted() + "\n"
-        return gap + poem + (f"\n{self._explanation(sample)}" if self.explain else "")
+        return poem + (f"\n{self._explanation(sample)}" if self.explain else "")
 
     def record(self, sample: "Sample") -> dict[str, Any]:
         """Return the JSON object of a poem; docs/design.md describes its keys."""
@@ -82,6 +89,7 @@ class PoemFormatter:
             "constraints": constraints_dict(request.options),
             "warnings": list(sample.warnings),
             "model": self.model,
+            "model_hash": self.model_hash,
         }
         if self.explain:
             record["probabilities"] = [round(p, 4) for p in probabilities(sample)]
@@ -97,8 +105,9 @@ class PoemFormatter:
         scansion = scan(sample.poem.lines)
         shown, num_given = to_script(text, self.script), len(sample.request.prompt.text)
         table = likelihood_table(shown, text, scansion, probs, num_given)
-        end = f"; of the end {percent(probs[-1])}" if sample.ended else ""
-        note = f"%: the model's own probability of each character{end}"
+        note = tr("%: the model's own probability of each character")
+        if sample.ended:
+            note += tr("; of the end {percent}", percent=percent(probs[-1]))
         file, width = (None, None) if self.to_terminal else (io.StringIO(), _FILE_WIDTH)
         console = Console(file=file, width=width, highlight=False)
         with console.capture() as capture:
@@ -115,15 +124,16 @@ class StreamPrinter:
 
     script: Script
     is_live: bool
-    """Whether anything is printed before `close`; a pipe cannot be erased."""
+    """Whether anything is printed before the end; a pipe cannot be erased."""
     _rows: list[str] = field(default_factory=lambda: [""])
     _pending: str = ""
 
     def add(self, text: str) -> None:
-        """Print the next character; "" is the end."""
+        """Print the next character; "" is the end of the poem, which completes the last row."""
         self._pending += text
         is_simplified = self.script is Script.simplified
-        if not self.is_live or not (is_simplified or text in MARKS):
+        is_end = not text
+        if not (is_end or (self.is_live and (is_simplified or text in MARKS))):
             return
         for character in self._pending if is_simplified else to_traditional(self._pending):
             sys.stdout.write(character)
@@ -131,6 +141,8 @@ class StreamPrinter:
             if character in STOPS:
                 sys.stdout.write("\n")
                 self._rows.append("")
+        if is_end and self._rows[-1]:
+            sys.stdout.write("\n")
         self._pending = ""
         sys.stdout.flush()
 
@@ -145,13 +157,6 @@ class StreamPrinter:
             sys.stdout.write(f"{up}\r\x1b[J")
             sys.stdout.flush()
         self._rows, self._pending = [""], ""
-
-    def close(self) -> None:
-        """Print what is left, and the end of the last row."""
-        self.is_live = True
-        self.add("")
-        if self._rows[-1]:
-            sys.stdout.write("\n")
 
 
 def constraints_dict(options: Options) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Jobs: the requests of a prompts file or of one call, and their poems in an output."""
 
+import io
 import json
 import logging
 from collections.abc import Iterable, Iterator
@@ -10,9 +11,9 @@ from typing import Any, cast
 
 import pytest
 
-from poetgen.batch.job import Job, describe_job, raise_if_failed, run_job
-from poetgen.batch.journal import JobProgress, open_output
-from poetgen.batch.prompts import open_prompts
+from poetgen.batch.job import Chunk, Job, JobProgress, describe_job, raise_if_failed, run_job
+from poetgen.batch.journal import Outcome, StreamOutput, log_path, open_job_output
+from poetgen.batch.prompts import line_digest, open_prompts
 from poetgen.data.poem import Poem
 from poetgen.data.vocab import Vocabulary
 from poetgen.errors import ConstraintError, OutputError, PoetgenError, UsageError
@@ -41,8 +42,16 @@ def make_job(lines: Iterable[str | bytes], **options: Any) -> Job:
     return Job(replace(OPTIONS, **options), prepare, encoded)
 
 
-def requests_of(job: Job, start: int = 0) -> list[Request]:
-    return [request for chunk in job.chunks(start) for request in chunk.requests]
+def nothing(index: int, line: int) -> None:
+    """Find nothing of an earlier run."""
+
+
+def chunks_of(job: Job) -> list[Chunk]:
+    return list(job.chunks(nothing))
+
+
+def requests_of(job: Job) -> list[Request]:
+    return [request for chunk in chunks_of(job) for request in chunk.requests]
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -98,7 +107,7 @@ BAD_LINES = {
     '{"temperature": -1}': "temperature is -1. Expected a number from 0 to 100.",
     '{"num": 2}': "num applies to the whole call. Set it on the command line.",
     '{"prompt": ""}': "the prompt is empty",
-    "，。": "has no character in it",
+    "，。": "has no characters, only marks",
     "hello": "the model's vocabulary has no character of the prompt hello",
     "[" * 5 + "\U0001f600": "the model's vocabulary has no character",
 }
@@ -108,7 +117,7 @@ BAD_LINES = {
 def test_job_reports_a_bad_line_and_continues(
     caplog: pytest.LogCaptureFixture, line: str, why: str
 ) -> None:
-    (chunk,) = make_job(["床\n", line + "\n", "云\n"], num=2).chunks()
+    (chunk,) = chunks_of(make_job(["床\n", line + "\n", "云\n"], num=2))
     found = [(r.prompt.text, r.index) for r in chunk.requests]
     assert found == [("床", 0), ("床", 1), ("云", 4), ("云", 5)]
     (message,) = messages(caplog)
@@ -131,7 +140,7 @@ def test_job_counts_an_unsatisfiable_line_as_failed(caplog: pytest.LogCaptureFix
         return prepare(options)
 
     job = Job(Options(), prepare_without_form, [b"{}", b'{"form": "wujue"}'])
-    (chunk,) = job.chunks()
+    (chunk,) = chunks_of(job)
     assert [r.index for r in chunk.requests] == [0]
     assert chunk.num_failed_lines == 1
     assert messages(caplog) == ["line 2: 第2字 前 is level. Change it."]
@@ -160,7 +169,7 @@ def test_job_numbers_lines_that_are_not_utf8(
     ],
 )
 def test_job_chunk_is_one_batch(options: Options, num: int) -> None:
-    chunks = list(Job(replace(options, num=200), prepare).chunks())
+    chunks = chunks_of(Job(replace(options, num=200), prepare))
     assert [len(chunk.requests) for chunk in chunks[:-1]] == [num] * ((200 - 1) // num)
 
 
@@ -169,53 +178,76 @@ LINES = ["床", "{", "", "云", "hello", "月"] * 150
 
 
 @pytest.mark.parametrize("num", [1, 2, 7, 300])
-def test_job_chunks_end_at_fixed_indices(num: int) -> None:
-    chunks = list(make_job(LINES, num=num).chunks())
-    total = len(LINES) * num
-    ends = [*range(CHUNK_SIZE, total, CHUNK_SIZE), total]
-    assert [chunk.next_index for chunk in chunks] == ends
-    for chunk, end in zip(chunks, ends, strict=True):
-        assert all((end - 1) // CHUNK_SIZE == r.index // CHUNK_SIZE for r in chunk.requests)
+def test_job_chunks_are_full(num: int) -> None:
+    chunks = chunks_of(make_job(LINES, num=num))
+    sizes = [len(chunk.requests) for chunk in chunks]
+    assert sum(sizes) == 450 * num
+    assert sizes[:-1] == [CHUNK_SIZE] * (len(chunks) - 1)
     assert sum(chunk.num_failed_lines for chunk in chunks) == 300
 
 
 @pytest.mark.parametrize("num", [1, 2, 7, 300])
-def test_job_resumed_has_the_remaining_chunks(caplog: pytest.LogCaptureFixture, num: int) -> None:
-    chunks = list(make_job(LINES, num=num).chunks())
-    reported = messages(caplog)
-    assert len(reported) == 300
-    for done in (1, 2, len(chunks) - 1, len(chunks)):
-        start = chunks[done - 1].next_index
-        assert list(make_job(LINES, num=num).chunks(start)) == chunks[done:]
-        num_failed_before = sum(chunk.num_failed_lines for chunk in chunks[:done])
-        assert messages(caplog) == reported[num_failed_before:]
+def test_job_resumed_has_the_remaining_chunks(num: int) -> None:
+    chunks = chunks_of(make_job(LINES, num=num))
+    for done in (1, 2, len(chunks) - 1):
+        kept = {task.index for chunk in chunks[:done] for task in chunk.tasks}
+        resumed = list(
+            make_job(LINES, num=num).chunks(lambda i, line: Outcome(i, line) if i in kept else None)  # noqa: B023
+        )
+        requests = [chunk.requests for chunk in resumed if chunk.requests]
+        assert requests == [chunk.requests for chunk in chunks[done:]]
+        assert sum(len(chunk.tasks) for chunk in resumed) == 450 * num
+        assert sum(chunk.num_failed_lines for chunk in resumed) == 300
+
+
+def test_job_asks_for_a_poem_by_index_and_line() -> None:
+    asked = []
+
+    def find(index: int, line: int) -> None:
+        asked.append((index, line))
+
+    list(make_job(["床\n", "{", "", "云"], num=2).chunks(find))
+    first, bad, blank, last = (line_digest(line.encode()) for line in ("床", "{", "", "云"))
+    # A bad line and a blank one have no more than one poem to ask for.
+    assert asked == [(0, first), (1, first), (2, bad), (4, blank), (6, last), (7, last)]
+
+
+def test_job_makes_no_requests_of_lines_that_were_kept() -> None:
+    def refuse(_: Options) -> Request:
+        raise AssertionError
+
+    (chunk,) = Job(OPTIONS, refuse, [b"x"] * 100).chunks(Outcome)
+    assert [task.kept for task in chunk.tasks] == [
+        Outcome(i, line_digest(b"x")) for i in range(100)
+    ]
+    assert chunk.requests == []
+
+
+def test_job_holds_few_kept_poems_at_a_time() -> None:
+    chunks = list(make_job(["床"], num=10_000).chunks(Outcome))
+    assert max(len(chunk.tasks) for chunk in chunks) < 5000
+    assert sum(len(chunk.tasks) for chunk in chunks) == 10_000
 
 
 def test_job_without_prompts_requests_num_poems() -> None:
     job = Job(Options("床", num=700, batch_size=300), prepare)
-    chunks = list(job.chunks())
-    assert job.num_poems == 700
-    assert [chunk.next_index for chunk in chunks] == [300, 600, 700]
+    chunks = chunks_of(job)
+    assert [len(chunk.requests) for chunk in chunks] == [300, 300, 100]
     assert [r.index for chunk in chunks for r in chunk.requests] == list(range(700))
     assert {r.prompt.text for chunk in chunks for r in chunk.requests} == {"床"}
-    assert list(job.chunks(300)) == chunks[1:]
-
-
-def test_job_of_prompts_has_no_total() -> None:
-    assert make_job(["床"], num=3).num_poems is None
 
 
 def test_job_of_no_lines_has_no_chunks() -> None:
-    assert list(make_job([]).chunks()) == []
+    assert chunks_of(make_job([])) == []
 
 
 def test_job_warns_of_an_unknown_character(caplog: pytest.LogCaptureFixture) -> None:
-    (chunk,) = make_job(["床鹤"]).chunks()
+    (chunk,) = chunks_of(make_job(["床鹤"]))
     (warning,) = chunk.requests[0].warnings
     assert "鹤 (U+9E64" in warning
     assert chunk.num_failed_lines == 0
     assert messages(caplog) == []  # a JSON line carries it
-    list(replace(make_job(["床", "床鹤"], num=2), log_warnings=True).chunks())
+    chunks_of(replace(make_job(["床", "床鹤"], num=2), log_warnings=True))
     assert messages(caplog) == [f"line 2: {warning}"]
 
 
@@ -228,31 +260,30 @@ def test_job_reads_only_as_far_as_asked() -> None:
             taken += 1
             yield line
 
-    (chunk,) = islice(make_job(lines(), num=2).chunks(), 1)
+    (chunk,) = islice(make_job(lines(), num=2).chunks(nothing), 1)
     assert [r.index for r in chunk.requests] == list(range(CHUNK_SIZE))
     assert taken == CHUNK_SIZE / 2
 
 
 def test_describe_job_covers_all_but_the_seed(tmp_path: Path) -> None:
-    prompts, model = tmp_path / "prompts.txt", tmp_path / "model"
+    prompts = tmp_path / "prompts.txt"
     prompts.write_text("床\n", encoding="utf-8")
-    model.write_bytes(b"weights")
 
     def describe(options: Options = OPTIONS, **settings: Any) -> dict[str, object]:
-        return describe_job(prompts, model, options, **settings)
+        return describe_job(prompts, "0123", options, **settings)
 
     first = describe()
-    assert describe_job(None, model, OPTIONS) == first | {"prompts": None}
+    assert first["model"] == "0123"
+    assert describe_job(None, "0123", OPTIONS) == first | {"prompts": None}
     assert json.loads(json.dumps(first)) == first
     assert describe(replace(OPTIONS, seed=7)) == first
     assert describe(replace(OPTIONS, batch_size=7)) == first
     assert describe(replace(OPTIONS, num=2)) != first
     assert describe(replace(OPTIONS, form="五绝")) != first
+    assert describe(replace(OPTIONS, unique=True)) != first
     assert describe(format="text") == first | {"format": "text"}
     prompts.write_text("云\n", encoding="utf-8")
     assert describe()["prompts"] != first["prompts"]
-    model.write_bytes(b"others")
-    assert describe()["model"] != first["model"]
 
 
 TEXT = "山云归去晚，溪月照人来。松下无来客，花前独举杯。"
@@ -274,7 +305,7 @@ class FakeGenerator:
 
 
 def formatter(output_format: OutputFormat = OutputFormat.text) -> PoemFormatter:
-    return PoemFormatter(output_format, Script.simplified, "m.safetensors")
+    return PoemFormatter(output_format, Script.simplified, "m")
 
 
 def sample(text: str, index: int = 0, *, ended: bool = True) -> Sample:
@@ -287,15 +318,26 @@ def failure(index: int) -> Failure:
 
 
 def write(
-    results: Iterable[Sample | Failure], path: Path | None = None, *, num: int = 9
+    results: Iterable[Sample | Failure],
+    path: Path | None = None,
+    *,
+    num: int | None = None,
+    overwrite: bool = False,
 ) -> JobProgress:
-    """Run a job without prompts that has these results; return its progress."""
-    job = Job(Options(num=num), lambda options: Request(options, 7))
+    """Run a job without prompts that has these results, `num` of them; return its progress."""
+    if isinstance(results, list):
+        num = len(results)
+    assert num is not None
+    options = Options(num=num, seed=7)
+    job = Job(options, lambda options: Request(options, 7))
     generator = cast("Generator", FakeGenerator(lambda _: results))
-    with open_output(path, 7, {"num": num}) as output:
-        list(run_job(job, generator, output, formatter().text))
-    raise_if_failed(job, output.progress)
-    return output.progress
+    text = formatter()
+    with open_job_output(
+        None, path, options, lambda: {"num": num}, separator=text.separator, overwrite=overwrite
+    ) as output:
+        *_, progress = run_job(job, generator, output, text.text)
+    raise_if_failed(job, progress, output)
+    return progress
 
 
 def test_run_job_separates_poems_by_a_blank_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -314,7 +356,7 @@ def test_run_job_writes_each_poem_before_the_next(capsys: pytest.CaptureFixture[
             seen.append(capsys.readouterr().out)
             yield sample(text)
 
-    write(samples())
+    write(samples(), num=2)
     assert seen[0] == ""
     assert seen[1].startswith("山云归去晚")
 
@@ -322,13 +364,13 @@ def test_run_job_writes_each_poem_before_the_next(capsys: pytest.CaptureFixture[
 def test_run_job_writes_the_same_to_file_and_stdout(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = tmp_path / "new" / "poems.txt"
+    path = tmp_path / "poems.txt"
     write([sample(TEXT), sample(OTHER)], path)
     assert capsys.readouterr().out == ""
     written = path.read_text(encoding="utf-8")
     write([sample(TEXT), sample(OTHER)])
     assert capsys.readouterr().out == written
-    assert [file.name for file in path.parent.iterdir()] == ["poems.txt"]
+    assert [file.name for file in tmp_path.iterdir()] == ["poems.txt"]
 
 
 def test_run_job_keeps_the_old_output_until_its_end(tmp_path: Path) -> None:
@@ -341,7 +383,7 @@ def test_run_job_keeps_the_old_output_until_its_end(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write(interrupted(), path)
+        write(interrupted(), path, num=2, overwrite=True)
     assert path.read_text() == "old"
 
 
@@ -364,7 +406,7 @@ def test_run_job_raises_the_error_of_the_only_poem(
     path.write_text("old")
     for output in (None, path):
         with pytest.raises(ConstraintError) as caught:
-            write([failure(0)], output, num=1)
+            write([failure(0)], output, overwrite=True)
         assert caught.value is DEAD_END
     assert capsys.readouterr().out == ""
     assert messages(caplog) == []  # the error itself is printed
@@ -376,7 +418,7 @@ def test_run_job_raises_the_error_if_all_poems_failed(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(ConstraintError):
-        write([failure(0), failure(1)], num=2)
+        write([failure(0), failure(1)])
     assert capsys.readouterr().out == ""
     assert messages(caplog) == ["poem 1: a dead end", "poem 2: a dead end"]
 
@@ -427,16 +469,50 @@ def run(
 
     lines = None
     if num_lines is not None:
-        lines = (b"{" if i % 50 == 1 else "云".encode() for i in range(num_lines))
-    with open_output(path, seed, {"prompts": "x", "num": num}) as output:
+        lines = [b"{\n" if i % 50 == 1 else "云\n".encode() for i in range(num_lines)]
+    run_lines(path, lines, results, Options(num=num, seed=seed), output_format)
+
+
+def run_lines(
+    path: Path | None,
+    lines: list[bytes] | None,
+    results: Any,
+    options: Options,
+    output_format: OutputFormat = OutputFormat.jsonl,
+    **settings: Any,
+) -> list[int]:
+    """Run a job of these lines, with the results of a function; return the indices it generated."""
+    text = formatter(output_format)
+    prompts = None
+    if lines is not None and path is not None:
+        prompts = path.with_name("prompts")
+        prompts.write_bytes(b"".join(lines))
+    generated: list[int] = []
+
+    def noting(requests: Iterable[Request]) -> Iterator[Sample | Failure]:
+        for result in results(requests):
+            generated.append(result.request.index)
+            yield result
+
+    def describe() -> dict[str, Any]:
+        return describe_job(prompts, "0123", options)
+
+    with open_job_output(
+        prompts, path, options, describe, separator=text.separator, **settings
+    ) as output:
 
         def request(options: Options) -> Request:
-            return Request(options, output.progress.seed, prompt=Prompt(options.prompt or ""))
+            return Request(options, output.seed, prompt=Prompt(options.prompt or ""))
 
-        job = Job(Options(num=num), request, lines)
-        generator = cast("Generator", FakeGenerator(results))
-        list(run_job(job, generator, output, formatter(output_format).text))
-    raise_if_failed(job, output.progress)
+        job = Job(replace(options, seed=None), request, lines)
+        generator = cast("Generator", FakeGenerator(noting))
+        *_, progress = run_job(job, generator, output, text.text)
+    raise_if_failed(job, progress, output)
+    return generated
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
 
 
 @pytest.mark.parametrize("output_format", list(OutputFormat))
@@ -455,16 +531,16 @@ def test_run_job_resumed_is_the_uninterrupted_job(
     with pytest.raises(PoetgenError) as interrupted:
         run(resumed, output_format=output_format)
     assert resumed.read_bytes() == straight.read_bytes()
-    assert str(interrupted.value) == str(uninterrupted.value)
+    assert interrupted.value.why == uninterrupted.value.why
     assert "10 lines could not be used and 139 poems could not be generated" in str(
         interrupted.value
     )
     resuming, *rest = messages(caplog)
-    assert resuming == "resuming this job: 752 poems are done"
-    assert rest == reported[-len(rest) :]
-    (bad_line,) = [message for message in rest if "not JSON" in message]  # that of the last chunk
-    assert bad_line.startswith("line 452: ")
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["resumed", "straight"]
+    assert resuming.startswith("resuming this job: 9")
+    assert resuming.endswith(" of 1,000 poems are done")
+    # All failures are reported again: the last message refers to them.
+    assert sorted(rest) == sorted(reported)
+    assert names(tmp_path) == ["prompts", "resumed", "resumed.job", "straight", "straight.job"]
 
 
 @pytest.mark.parametrize("output_format", list(OutputFormat))
@@ -484,11 +560,98 @@ def test_run_job_without_prompts_is_resumed_too(
     messages(caplog)
     with pytest.raises(PoetgenError, match=r"^142 poems could not be generated"):
         run_many(resumed)
-    first, second, *_ = messages(caplog)
-    assert first == "resuming this job: 768 poems are done"
-    assert second.startswith("poem 903: ")
+    assert messages(caplog)[0].endswith(" of 1,000 poems are done")
     assert resumed.read_bytes() == straight.read_bytes()
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["resumed", "straight"]
+    assert names(tmp_path) == ["resumed", "straight"]  # there is nothing to correct
+
+
+def lines_of(*prompts: str) -> list[bytes]:
+    return [f"{prompt}\n".encode() for prompt in prompts]
+
+
+def all_succeed(requests: Iterable[Request]) -> Iterator[Sample]:
+    for request in requests:
+        poem = Poem(f"{request.prompt.text}{request.index}，{request.seed}。")
+        yield Sample(request, poem, Likelihood(1, 9, 0, 8, 20.0), ended=True)
+
+
+BAD = lines_of("床", "{", "", "云", "hello {", '{"top_k": -1}', "月")
+BETTER = lines_of("床", "光", "", "云", "hello {", '{"top_k": 1}', "月")
+GOOD = lines_of("前", "光", "明", "云", "hello {", '{"top_k": 1}', "月")
+
+
+@pytest.mark.parametrize("output_format", list(OutputFormat))
+@pytest.mark.parametrize("num", [1, 3, 100])
+def test_run_job_corrected_generates_only_changed_lines(
+    tmp_path: Path, num: int, output_format: OutputFormat
+) -> None:
+    path, options = tmp_path / "poems", Options(num=num)
+
+    def indices(*lines: int) -> list[int]:
+        return [line * num + j for line in lines for j in range(num)]
+
+    with pytest.raises(PoetgenError, match="2 lines could not be used") as caught:
+        run_lines(path, BAD, all_succeed, options, output_format)
+    assert caught.value.fix == (
+        f"Correct those lines and run it again: the other poems are kept in {log_path(path)}."
+    )
+    first = path.read_bytes()
+    assert run_lines(path, BETTER, all_succeed, options, output_format) == indices(1, 5)
+    assert names(tmp_path) == ["poems", "prompts"]
+    seed = int(path.read_text(encoding="utf-8").partition("，")[2].partition("。")[0])
+    fresh = tmp_path / "fresh"
+    run_lines(fresh, BETTER, all_succeed, replace(options, seed=seed), output_format)
+    assert fresh.read_bytes() == path.read_bytes() != first
+
+
+def test_run_job_interrupted_takes_up_edited_prompts(tmp_path: Path) -> None:
+    path = tmp_path / "poems"
+    bad = [*BAD, *lines_of("光") * 200]
+    good = [*GOOD, *lines_of("光") * 200]
+
+    def interrupted(requests: Iterable[Request]) -> Iterator[Sample]:
+        for sample in all_succeed(requests):
+            if sample.request.index == 150:
+                raise Interrupted
+            yield sample
+
+    with pytest.raises(Interrupted):
+        run_lines(path, bad, interrupted, Options())
+    seed = json.loads(log_path(path).read_bytes().splitlines()[0])["seed"]
+    generated = run_lines(path, good, all_succeed, Options())
+    assert generated[:4] == [0, 1, 2, 5]
+    assert generated[4:] == [*range(generated[4], 207)]
+    assert generated[4] > 100
+    run_lines(tmp_path / "fresh", good, all_succeed, Options(seed=seed))
+    assert (tmp_path / "fresh").read_bytes() == path.read_bytes()
+
+
+def test_run_job_corrected_reports_what_still_fails(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def results(requests: Iterable[Request]) -> Iterator[Sample | Failure]:
+        for sample in all_succeed(requests):
+            fails = sample.request.prompt.text == "云"
+            yield Failure(sample.request, DEAD_END) if fails else sample
+
+    path = tmp_path / "poems"
+    for lines, is_bad in ((BAD, True), (BETTER, False)):
+        with pytest.raises(PoetgenError, match="1 poem could not be generated"):
+            run_lines(path, lines, results, Options(seed=1))
+        found = messages(caplog)
+        assert "line 4: a dead end" in found
+        assert any(message.startswith("line 2: not JSON") for message in found) == is_bad
+    assert len(path.read_text(encoding="utf-8").splitlines()) == 5
+
+
+def test_run_job_drops_the_poems_of_removed_lines(tmp_path: Path) -> None:
+    path = tmp_path / "poems"
+    with pytest.raises(PoetgenError):
+        run_lines(path, BAD, all_succeed, Options(seed=1))
+    shorter = lines_of("床", "光", "", "")
+    assert run_lines(path, shorter, all_succeed, Options(seed=1)) == [1]
+    run_lines(tmp_path / "fresh", shorter, all_succeed, Options(seed=1))
+    assert (tmp_path / "fresh").read_bytes() == path.read_bytes()
 
 
 def test_run_job_resumes_with_its_seed(tmp_path: Path) -> None:
@@ -504,12 +667,10 @@ def test_run_job_resumes_with_its_seed(tmp_path: Path) -> None:
 def test_run_job_keeps_whole_chunks_on_disk(tmp_path: Path) -> None:
     path = tmp_path / "poems"
     with pytest.raises(Interrupted):
-        run(path, stop_at=131)
-    text = (tmp_path / "poems.job").read_text(encoding="utf-8")
-    indices = [json.loads(line)["index"] for line in text.splitlines()]
-    assert max(indices) >= 126
-    record = json.loads((tmp_path / "poems.job.json").read_bytes())
-    assert record["progress"]["next_index"] == 128
+        run(path, stop_at=132)
+    _, *poems = map(json.loads, log_path(path).read_text(encoding="utf-8").splitlines())
+    assert len(poems) >= 2 * CHUNK_SIZE - 2
+    assert poems[-1]["index"] < 132
 
 
 def test_run_job_reports_failed_poems_by_line(caplog: pytest.LogCaptureFixture) -> None:
@@ -518,47 +679,156 @@ def test_run_job_reports_failed_poems_by_line(caplog: pytest.LogCaptureFixture) 
     assert "line 4, poem 1: a dead end" in messages(caplog)
 
 
-@pytest.mark.parametrize("description", [None, {"x": 1}])
-def test_run_job_of_bad_lines_keeps_the_old_output(
-    tmp_path: Path, description: dict[str, int] | None
+def refuse(_: Options) -> Request:
+    raise ConstraintError("no", "Drop a constraint.")
+
+
+@pytest.mark.parametrize(
+    ("lines", "error", "why"),
+    [
+        ([b"{}", b"{}"], PoetgenError, "2 lines could not be used"),
+        ([], UsageError, "no line asks for a poem"),
+        ([b"\n", b"  \n"], UsageError, "no line asks for a poem"),
+        ([b"\n"] * 1000, UsageError, "no line asks for a poem"),
+    ],
+    ids=["bad", "none", "blank", "many"],
+)
+@pytest.mark.parametrize("prompts", [None, Path("-")], ids=["journal", "stream"])
+def test_run_job_of_no_poems_keeps_the_old_output(
+    tmp_path: Path, prompts: Path | None, lines: list[bytes], error: type[PoetgenError], why: str
 ) -> None:
     path = tmp_path / "poems"
     path.write_text("old")
-
-    def refuse(_: Options) -> Request:
-        raise ConstraintError("no", "Drop a constraint.")
-
-    job = Job(Options(), refuse, [b"{}", b"{}"])
+    job = Job(Options(), refuse, lines)
     generator = cast("Generator", FakeGenerator(numbered))
     with (
-        pytest.raises(PoetgenError, match="2 lines could not be used"),
-        open_output(path, 1, description) as output,
+        pytest.raises(error, match=why) as caught,
+        open_job_output(prompts, path, Options(), dict, overwrite=True) as output,
     ):
         list(run_job(job, generator, output, formatter().text))
+    assert "kept" not in caught.value.fix
+    assert ("{}" in caught.value.fix) == (error is UsageError)
     assert path.read_text() == "old"
-    assert [file.name for file in tmp_path.iterdir()] == ["poems"]
+    assert names(tmp_path) == ["poems"]
 
 
-@pytest.mark.parametrize("lines", [[], [b"\n", b"  \n"], [b"\n"] * 1000], ids=len)
-@pytest.mark.parametrize("description", [None, {"x": 1}])
-def test_run_job_of_no_prompts_keeps_the_old_output(
-    tmp_path: Path, description: dict[str, int] | None, lines: list[bytes]
-) -> None:
-    path = tmp_path / "poems"
-    path.write_text("old")
-    job = Job(Options(), lambda options: Request(options, 1), lines)
-    generator = cast("Generator", FakeGenerator(numbered))
-    with (
-        pytest.raises(UsageError, match="no line asks for a poem") as caught,
-        open_output(path, 1, description) as output,
-    ):
-        list(run_job(job, generator, output, formatter().text))
-    assert "{}" in caught.value.fix
-    assert path.read_text() == "old"
-    assert [file.name for file in tmp_path.iterdir()] == ["poems"]
-
-
-def test_raise_if_failed_says_how_to_repeat_the_job() -> None:
+def test_raise_if_failed_says_how_to_repeat_a_job_that_keeps_nothing() -> None:
     with pytest.raises(PoetgenError) as caught:
         run(None, num_lines=4, seed=5)
     assert caught.value.fix.startswith("Correct those lines and run it again with --seed 5: ")
+
+
+@pytest.mark.parametrize(
+    ("lines", "poems", "why"),
+    [
+        (1, 0, "1 line could not be used"),
+        (2000, 0, "2,000 lines could not be used"),
+        (0, 1, "1 poem could not be generated"),
+        (1, 2, "1 line could not be used and 2 poems could not be generated"),
+    ],
+)
+def test_raise_if_failed_counts_in_words(lines: int, poems: int, why: str) -> None:
+    progress = JobProgress(num_poems=3, num_failed_lines=lines, num_failed_poems=poems)
+    output = StreamOutput(io.StringIO(), 1)
+    with pytest.raises(PoetgenError) as caught:
+        raise_if_failed(make_job([]), progress, output)
+    assert caught.value.why == f"{why} (see above); the others, if any, are done"
+    raise_if_failed(make_job([]), JobProgress(num_poems=3), output)
+
+
+# --- Unique poems ----------------------------------------------------------------------------------
+
+
+def few(requests: Iterable[Request]) -> Iterator[Sample | Failure]:
+    """Yield one of 300 poems for each request, by its random stream; 3% fail."""
+    for request in requests:
+        stream = request.random_stream()
+        poem = Poem(f"{stream.randrange(300)}。")
+        if stream.random() < 0.03:
+            yield Failure(request, DEAD_END)
+        else:
+            yield Sample(request, poem, Likelihood(1, 9, 0, 8, 20.0), ended=True)
+
+
+def poems_of(path: Path) -> list[str]:
+    return [json.loads(line)["poem"] for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+UNIQUE = Options(seed=3, unique=True, num=150)
+
+
+def run_unique(path: Path, options: Options = UNIQUE, **settings: Any) -> list[int]:
+    lines = settings.pop("lines", None)
+    results = settings.pop("results", few)
+    try:
+        return run_lines(path, lines, results, options, **settings)
+    except PoetgenError as error:
+        assert "poems could not be generated" in error.why  # noqa: PT017
+        return []
+
+
+def test_run_job_of_unique_poems_has_no_two_equal(tmp_path: Path) -> None:
+    run_unique(tmp_path / "plain", replace(UNIQUE, unique=False))
+    assert len(set(poems_of(tmp_path / "plain"))) < 130
+    run_unique(tmp_path / "unique")
+    found = poems_of(tmp_path / "unique")
+    assert len(set(found)) == len(found) > 140
+    records = (tmp_path / "plain").read_text(encoding="utf-8").splitlines()
+    again = (tmp_path / "unique").read_text(encoding="utf-8").splitlines()
+    # A poem that is new keeps its text.
+    assert len({*records} & {*again}) >= len(set(poems_of(tmp_path / "plain"))) - 20
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_run_job_of_unique_poems_ignores_the_batch_size(tmp_path: Path, batch_size: int) -> None:
+    run_unique(tmp_path / "whole", replace(UNIQUE, batch_size=1000))
+    run_unique(tmp_path / "parts", replace(UNIQUE, batch_size=batch_size))
+    assert (tmp_path / "parts").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+@pytest.mark.parametrize("stop_at", [20, 64, 100, 149])
+def test_run_job_of_unique_poems_resumes(tmp_path: Path, stop_at: int) -> None:
+    def interrupted(requests: Iterable[Request]) -> Iterator[Sample | Failure]:
+        for result in few(requests):
+            if result.request.index == stop_at:
+                raise Interrupted
+            yield result
+
+    options = replace(UNIQUE, batch_size=8)
+    run_unique(tmp_path / "straight", options)
+    with pytest.raises(Interrupted):
+        run_unique(tmp_path / "resumed", options, results=interrupted)
+    generated = run_unique(tmp_path / "resumed", options)
+    assert (tmp_path / "resumed").read_bytes() == (tmp_path / "straight").read_bytes()
+    assert len(set(generated)) < 150
+
+
+def test_run_job_of_unique_poems_takes_up_edited_prompts(tmp_path: Path) -> None:
+    bad = lines_of(*"床前明月光云") * 20 + lines_of("{")
+    good = lines_of(*"云前明月光云") * 20 + lines_of("床")
+    options = replace(UNIQUE, num=1)
+
+    def by_prompt(requests: Iterable[Request]) -> Iterator[Sample | Failure]:
+        for request in requests:
+            (result,) = few([replace(request, seed=ord(request.prompt.text))])
+            yield replace(result, request=request)
+
+    with pytest.raises(PoetgenError):
+        run_lines(tmp_path / "poems", bad, by_prompt, options)
+    run_unique(tmp_path / "poems", options, lines=good, results=by_prompt)
+    run_unique(tmp_path / "fresh", options, lines=good, results=by_prompt)
+    assert (tmp_path / "poems").read_bytes() == (tmp_path / "fresh").read_bytes()
+    assert len(set(poems_of(tmp_path / "fresh"))) == len(poems_of(tmp_path / "fresh"))
+
+
+def test_run_job_counts_poems_that_cannot_be_unique(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def same(requests: Iterable[Request]) -> Iterator[Sample]:
+        for request in requests:
+            yield Sample(request, Poem("云。"), Likelihood(1, 9, 0, 8, 20.0), ended=True)
+
+    with pytest.raises(PoetgenError, match="2 poems could not be generated"):
+        run_lines(tmp_path / "poems", None, same, replace(UNIQUE, num=3))
+    assert "poem 2: 32 attempts gave only poems that occur before" in messages(caplog)
+    assert poems_of(tmp_path / "poems") == ["云。"]

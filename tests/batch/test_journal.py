@@ -1,10 +1,11 @@
 """The journal of a job: interrupted anywhere and resumed, it is the file of an uninterrupted job."""
 
+import io
 import json
 import logging
 import os
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,25 @@ import pytest
 
 from poetgen.batch import journal as journal_module
 from poetgen.batch.journal import (
-    JobProgress,
     Journal,
+    Outcome,
     StreamOutput,
     can_resume,
+    check_absent,
     check_distinct,
+    log_path,
+    open_job_output,
     open_journal,
-    open_output,
 )
+from poetgen.batch.prompts import line_digest, poem_keys
 from poetgen.errors import OutputError, UsageError
+from poetgen.sampling.options import Options
 
 JOB = {"prompts": "0123", "temperature": 0.8, "form": "五绝", "particles": None}
-CHUNKS = ["春山\n", "夏云\n", "秋月\n", "冬雪\n"]
-WHOLE = "".join(CHUNKS)
+POEMS = ["春山\n", "夏云\n", "秋月\n", "冬雪\n"]
+WHOLE = "".join(POEMS)
+LINES = [11, 12, 13, 14]
+"""Digests of four lines of prompts."""
 
 
 class Killed(BaseException):
@@ -40,21 +47,43 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def append(file: Journal, text: str) -> None:
-    file.write(text)
-    done = file.progress
-    file.commit(replace(done, next_index=done.next_index + 1, num_poems=done.num_poems + 1))
+def outcome(index: int, line: int, text: str) -> Outcome:
+    """A poem, or a failure if the text is its reason in brackets."""
+    if text.startswith("("):
+        return Outcome(index, line, failure=text)
+    return Outcome(index, line, text)
 
 
-def run(path: Path, *, seed: int | None = 5, until: int = 4) -> int:
-    """Run the job, stopped by an exception before chunk `until`; return its seed."""
-    with open_journal(path, JOB, seed=seed) as file:
-        for chunk in CHUNKS[file.progress.next_index : until]:
-            append(file, chunk)
-        if until < len(CHUNKS):
+def run(
+    path: Path,
+    *,
+    seed: int | None = 5,
+    until: int | None = None,
+    poems: Sequence[str] = POEMS,
+    lines: Sequence[int] = LINES,
+    job: dict[str, Any] = JOB,
+    overwrite: bool = False,
+    separator: str = "",
+) -> list[int]:
+    """Run the job, stopped by an exception before poem `until`; return what it generated."""
+    generated = []
+    keys = list(enumerate(lines))
+    with open_journal(
+        path, job, keys, seed=seed, separator=separator, overwrite=overwrite
+    ) as journal:
+        for index, line in keys[:until]:
+            kept = journal.find(index, line)
+            if kept is None:
+                journal.write(outcome(index, line, poems[index]))
+                generated.append(index)
+            else:
+                assert kept == outcome(index, line, poems[index])
+                journal.keep(kept)
+            journal.commit()
+        if until is not None:
             raise Killed
-        file.finish()
-    return file.progress.seed
+        journal.finish(is_complete=not any(text.startswith("(") for text in poems))
+    return generated
 
 
 def begin(path: Path, until: int, **options: Any) -> None:
@@ -62,63 +91,82 @@ def begin(path: Path, until: int, **options: Any) -> None:
         run(path, until=until, **options)
 
 
+def logged(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log_path(path).read_bytes().splitlines()]
+
+
 def test_journal_leaves_only_the_finished_file(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "poems.jsonl"
+    path = tmp_path / "poems.jsonl"
     run(path)
     assert path.read_text(encoding="utf-8") == WHOLE
-    assert names(path.parent) == ["poems.jsonl"]
+    assert names(tmp_path) == ["poems.jsonl"]
 
 
 @pytest.mark.parametrize("until", range(4))
 def test_journal_resumes_without_repeat_or_gap(tmp_path: Path, until: int) -> None:
     path = tmp_path / "poems.jsonl"
     path.write_text("old", encoding="utf-8")
-    begin(path, until)
+    begin(path, until, overwrite=True)
     assert path.read_text(encoding="utf-8") == "old"
-    run(path)
+    assert run(path, overwrite=True) == [0, 1, 2, 3][until:]
     assert path.read_text(encoding="utf-8") == WHOLE
     assert names(tmp_path) == ["poems.jsonl"]
 
 
-def test_journal_cuts_text_beyond_the_record(tmp_path: Path) -> None:
+@pytest.mark.parametrize("torn", [b'{"index": 2, "line": 13, "te', b"\n", b"{}\n", b"\0\0\0\0\n"])
+def test_journal_cuts_a_torn_line(tmp_path: Path, torn: bytes) -> None:
     path = tmp_path / "poems.jsonl"
     begin(path, 2)
-    with (tmp_path / "poems.jsonl.job").open("a", encoding="utf-8") as file:
-        file.write("秋")  # killed between a write and its commit
-    run(path)
+    with log_path(path).open("ab") as file:
+        file.write(torn)
+    begin(path, 3)
+    assert [values["index"] for values in logged(path)[1:]] == [0, 1, 2]
+    assert run(path) == [3]
     assert path.read_text(encoding="utf-8") == WHOLE
 
 
-def test_journal_names_the_text_of_an_interrupted_job(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.parametrize("length", [0, 1, 9, 10, 11, 50])
+def test_journal_starts_over_from_a_torn_header(tmp_path: Path, length: int) -> None:
     path = tmp_path / "poems.jsonl"
-    begin(path, 2)
-    text = tmp_path / "poems.jsonl.job"
-    assert caplog.messages == [f"what was finished is in {text}: rerun the same command to resume"]
-    assert text.read_text(encoding="utf-8") == "".join(CHUNKS[:2])
+    begin(path, 1)
+    log_path(path).write_bytes(log_path(path).read_bytes()[:length])
+    assert run(path) == [0, 1, 2, 3]
+    assert path.read_text(encoding="utf-8") == WHOLE
 
 
-def test_journal_without_poems_leaves_nothing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        b"x",
+        b"poem\n",
+        b"{}\n",
+        b"[]\n",
+        b'{"index": 0}\n',
+        b'{"version": 9, "job": {}, "seed": 1}\n',
+    ],
+)
+def test_journal_refuses_a_foreign_file(tmp_path: Path, foreign: bytes) -> None:
+    path = tmp_path / "poems.jsonl"
+    log_path(path).write_bytes(foreign)
+    with pytest.raises(UsageError, match="is not the log of a job") as caught:
+        run(path)
+    assert "Delete it" in caught.value.fix
+    assert log_path(path).read_bytes() == foreign
+
+
+def test_journal_without_poems_leaves_nothing(tmp_path: Path) -> None:
     begin(tmp_path / "poems.jsonl", 0)
-    assert (names(tmp_path), caplog.messages) == ([], [])
+    begin(tmp_path / "poems.jsonl", 1, poems=["(dead end)", *POEMS[1:]])
+    assert names(tmp_path) == []
 
 
-def test_journal_keeps_a_random_seed(tmp_path: Path) -> None:
+def test_journal_records_the_job_and_a_random_seed_first(tmp_path: Path) -> None:
     path = tmp_path / "poems.jsonl"
     begin(path, 1, seed=None)
-    recorded = json.loads((tmp_path / "poems.jsonl.job.json").read_bytes())["progress"]["seed"]
-    assert run(path, seed=None) == recorded
-
-
-def test_journal_records_the_seed_first(tmp_path: Path) -> None:
-    path = tmp_path / "poems.jsonl"
-    with open_journal(path, JOB, seed=None) as file:
-        recorded = json.loads((tmp_path / "poems.jsonl.job.json").read_bytes())
-        assert recorded["progress"]["seed"] == file.progress.seed
-        assert recorded["job"] == JOB
+    header = logged(path)[0]
+    assert header == {"version": 1, "job": JOB, "seed": header["seed"]}
+    with open_journal(path, JOB, enumerate(LINES), seed=None) as journal:
+        assert journal.seed == header["seed"]
 
 
 @pytest.mark.parametrize(
@@ -127,66 +175,155 @@ def test_journal_records_the_seed_first(tmp_path: Path) -> None:
         ({**JOB, "temperature": 1.0}, 5, "temperature was 0.8, now 1.0"),
         ({**JOB, "form": "七绝"}, None, "form was 五绝, now 七绝"),
         (JOB, 6, "seed was 5, now 6"),
-        ({**JOB, "prompts": "4567"}, 5, "prompts was 0123, now 4567"),
+        ({**JOB, "prompts": "4567", "model": "a"}, 5, "model was None, now a"),
     ],
-    ids=["temperature", "form", "seed", "prompts"],
+    ids=["temperature", "form", "seed", "model"],
 )
+@pytest.mark.parametrize("overwrite", [False, True])
 def test_journal_refuses_another_job(
-    tmp_path: Path, job: dict[str, Any], seed: int | None, difference: str
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    job: dict[str, Any],
+    seed: int | None,
+    difference: str,
+    overwrite: bool,
 ) -> None:
     path = tmp_path / "poems.jsonl"
     begin(path, 2)
-    with (
-        pytest.raises(UsageError, match=difference) as caught,
-        open_journal(path, job, seed=seed),
-    ):
-        pass
+    with pytest.raises(UsageError, match=difference) as caught:
+        run(path, job=job, seed=seed, overwrite=overwrite)
     assert "delete" in caught.value.fix
     assert "--output" in caught.value.fix
-    run(path)
-    assert path.read_text(encoding="utf-8") == WHOLE
+    assert caplog.messages == []
+    assert run(path) == [2, 3]
 
 
-def test_journal_repeats_a_finished_job(tmp_path: Path) -> None:
+def test_journal_refuses_prompts_without_a_line_in_common(tmp_path: Path) -> None:
     path = tmp_path / "poems.jsonl"
-    run(path)
-    path.write_text("changed since", encoding="utf-8")
     begin(path, 2)
-    assert path.read_text(encoding="utf-8") == "changed since"
-    run(path)
-    assert path.read_text(encoding="utf-8") == WHOLE
+    with pytest.raises(UsageError, match="prompts was 0123, now 4567"):
+        run(path, job={**JOB, "prompts": "4567"}, lines=[1, 2, 13, 14])
+    assert run(path) == [2, 3]
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"{}", b'{"job": {}, "progress": {"x": 1}}'])
-def test_journal_refuses_a_damaged_record(tmp_path: Path, damage: bytes) -> None:
-    (tmp_path / "poems.jsonl.job.json").write_bytes(damage)
-    with pytest.raises(UsageError, match="not a record of a job") as caught:
-        run(tmp_path / "poems.jsonl")
-    assert "Delete it" in caught.value.fix
-
-
-def test_journal_starts_over_if_text_is_lost(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_journal_generates_only_changed_lines(tmp_path: Path) -> None:
     path = tmp_path / "poems.jsonl"
     begin(path, 3)
-    caplog.clear()
-    (tmp_path / "poems.jsonl.job").write_text("春", encoding="utf-8")
-    run(path)
+    edited: dict[str, Any] = {"job": {**JOB, "prompts": "4567"}, "lines": [11, 99, 13, 14]}
+    poems = ["春山\n", "夏雨\n", "秋月\n", "冬雪\n"]
+    begin(path, 2, poems=poems, **edited)
+    assert run(path, poems=poems, **edited) == [3]
+    assert path.read_text(encoding="utf-8") == "".join(poems)
+    assert names(tmp_path) == ["poems.jsonl"]
+
+
+@pytest.mark.parametrize("lines", [[11, 12], [11, 12, 13, 14, 15]], ids=["fewer", "more"])
+def test_journal_follows_the_number_of_lines(tmp_path: Path, lines: list[int]) -> None:
+    path = tmp_path / "poems.jsonl"
+    begin(path, 3)
+    poems = [*POEMS, "岁暮\n"][: len(lines)]
+    assert run(path, lines=lines, poems=poems) == [*range(3, len(lines))]
+    assert path.read_text(encoding="utf-8") == "".join(poems)
+
+
+def test_journal_takes_the_last_poem_of_an_index(tmp_path: Path) -> None:
+    path = tmp_path / "poems.jsonl"
+    begin(path, 3)
+    for lines, poems in (
+        ([11, 99, 13, 14], ["春山\n", "夏雨\n", "秋月\n", "冬雪\n"]),
+        (LINES, POEMS),
+    ):
+        begin(path, 3, lines=lines, poems=poems)
+    assert run(path) == [3]
     assert path.read_text(encoding="utf-8") == WHOLE
-    assert "is shorter than recorded: the job starts over" in caplog.messages[0]
+
+
+FAILED = ["(dead end)", "夏云\n", "秋月\n", "(dead end)"]
+
+
+def test_journal_keeps_the_log_of_an_incomplete_job(tmp_path: Path) -> None:
+    path = tmp_path / "poems.jsonl"
+    run(path, poems=FAILED, separator="\n")
+    assert path.read_text(encoding="utf-8") == "夏云\n\n秋月\n"
+    assert names(tmp_path) == ["poems.jsonl", "poems.jsonl.job"]
+    assert run(path, poems=FAILED, separator="\n") == []
+    corrected: dict[str, Any] = {
+        "poems": POEMS,
+        "lines": [91, 12, 13, 94],
+        "seed": None,
+        "separator": "\n",
+    }
+    begin(path, 1, **corrected)
+    assert path.read_text(encoding="utf-8") == "夏云\n\n秋月\n"
+    assert run(path, **corrected) == [3]
+    assert path.read_text(encoding="utf-8") == "春山\n\n夏云\n\n秋月\n\n冬雪\n"
+    assert names(tmp_path) == ["poems.jsonl"]
+
+
+def test_journal_of_an_incomplete_job_yields_to_another(tmp_path: Path) -> None:
+    path = tmp_path / "poems.jsonl"
+    run(path, poems=FAILED)
+    other = JOB | {"temperature": 0.5}
+    with pytest.raises(UsageError, match="exists already"):
+        run(path, job=other)
+    assert run(path, job=other, overwrite=True) == [0, 1, 2, 3]
+    assert names(tmp_path) == ["poems.jsonl"]
+    run(path, poems=FAILED, overwrite=True)
+    path.unlink()
+    assert run(path, job=other) == [0, 1, 2, 3]
+
+
+def test_journal_refuses_to_replace_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "poems.jsonl"
+    run(path)
+    with pytest.raises(UsageError, match=r"poems\.jsonl exists already") as caught:
+        run(path)
+    assert "--overwrite" in caught.value.fix
+    assert "--output" in caught.value.fix
+    assert path.read_text(encoding="utf-8") == WHOLE
+    assert names(tmp_path) == ["poems.jsonl"]
+    assert run(path, overwrite=True) == [0, 1, 2, 3]
+
+
+def test_journal_does_not_replace_a_file_that_appeared(tmp_path: Path) -> None:
+    path = tmp_path / "poems.jsonl"
+    begin(path, 2)
+    path.write_text("mine", encoding="utf-8")
+    with pytest.raises(UsageError, match="exists already"):
+        run(path)
+    assert path.read_text(encoding="utf-8") == "mine"
+    path.unlink()
+    assert run(path) == [2, 3]
+
+
+def test_journal_does_not_replace_an_edited_output(tmp_path: Path) -> None:
+    path = tmp_path / "poems.jsonl"
+    run(path, poems=FAILED)
+    path.write_text("edited", encoding="utf-8")
+    with pytest.raises(UsageError, match="exists already"):
+        run(path, lines=[91, 12, 13, 94])
+    assert path.read_text(encoding="utf-8") == "edited"
+    assert run(path, lines=[91, 12, 13, 94], overwrite=True) == [0, 3]
+
+
+def test_check_absent_accepts_what_holds_nothing(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    for path in (tmp_path / "empty", tmp_path / "missing", tmp_path, tmp_path / ("x" * 300)):
+        check_absent(path)
+    (tmp_path / "empty").write_text("text", encoding="utf-8")
+    with pytest.raises(UsageError, match="empty exists already"):
+        check_absent(tmp_path / "empty")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no locks there")
 def test_journal_refuses_a_second_process(tmp_path: Path) -> None:
     path = tmp_path / "poems.jsonl"
-    with open_journal(path, JOB, seed=5) as file:
-        append(file, CHUNKS[0])
+    with open_journal(path, JOB, enumerate(LINES), seed=5) as journal:
         with pytest.raises(UsageError, match="another process is writing"):
             run(path)
-        for chunk in CHUNKS[1:]:
-            append(file, chunk)
-        file.finish()
+        for index, line in enumerate(LINES):
+            journal.write(outcome(index, line, POEMS[index]))
+        journal.finish(is_complete=True)
     assert path.read_text(encoding="utf-8") == WHOLE
 
 
@@ -198,8 +335,9 @@ class KilledAt:
         self.is_dead = False
         for owner, name in (
             (Journal, "write"),
+            (Journal, "_append"),
             (os, "fsync"),
-            (journal_module, "write_text"),
+            (journal_module, "file_digest"),
             (Path, "replace"),
             (Path, "unlink"),
         ):
@@ -216,7 +354,7 @@ class KilledAt:
         return call
 
 
-@pytest.mark.parametrize("calls", range(40))
+@pytest.mark.parametrize("calls", range(24))
 def test_journal_survives_a_kill_at_any_call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: int
 ) -> None:
@@ -225,11 +363,13 @@ def test_journal_survives_a_kill_at_any_call(
     with monkeypatch.context() as patched:
         killed = KilledAt(calls, patched)
         with suppress(Killed):
-            run(path)
+            run(path, overwrite=True)
         if not killed.is_dead:
-            assert calls > 20
-    assert path.read_text(encoding="utf-8") in ("old", WHOLE)
-    run(path)
+            assert calls > 18
+    written = path.read_text(encoding="utf-8")
+    assert written in ("old", WHOLE)
+    # The output is recognized even if the kill came right after it was moved to its place.
+    run(path, overwrite=written == "old" or not log_path(path).exists())
     assert path.read_text(encoding="utf-8") == WHOLE
     assert [name for name in names(tmp_path) if not name.startswith(".")] == ["poems.jsonl"]
 
@@ -256,7 +396,7 @@ def test_journal_leaves_a_pipe_alone(tmp_path: Path, pipe: Path) -> None:
 def test_can_resume_needs_regular_files(tmp_path: Path, pipe: Path) -> None:
     prompts = tmp_path / "prompts.txt"
     prompts.touch()
-    assert can_resume(prompts, tmp_path / "new" / "poems.jsonl")
+    assert can_resume(prompts, tmp_path / "poems.jsonl")
     assert can_resume(prompts, prompts)
     assert can_resume(None, prompts)
     assert not can_resume(None, pipe)
@@ -265,29 +405,31 @@ def test_can_resume_needs_regular_files(tmp_path: Path, pipe: Path) -> None:
     assert not can_resume(Path("-"), tmp_path / "poems.jsonl")
 
 
-def test_journal_refuses_a_folder(tmp_path: Path) -> None:
-    (tmp_path / "poems.jsonl").mkdir()
-    with pytest.raises(OutputError, match="cannot be written"):
-        run(tmp_path / "poems.jsonl")
-    assert names(tmp_path) == ["poems.jsonl"]
-
-
-def test_journal_refuses_a_path_below_a_file(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("old", encoding="utf-8")
-    with pytest.raises(OutputError, match="cannot be written"):
-        run(tmp_path / "a" / "poems.jsonl")
-    assert (tmp_path / "a").read_text(encoding="utf-8") == "old"
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("folder", "it is a folder"),
+        ("file/poems.jsonl", "file is not a folder"),
+        ("missing/poems.jsonl", "there is no folder"),
+        ("x" * 300, "the name is too long"),
+    ],
+    ids=["folder", "below a file", "missing folder", "long name"],
+)
+def test_journal_says_why_it_cannot_be_written(tmp_path: Path, name: str, why: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("old", encoding="utf-8")
+    assert can_resume(None, tmp_path / name)
+    with pytest.raises(OutputError, match=f"cannot be written: .*{why}"):
+        run(tmp_path / name)
+    assert names(tmp_path) == ["file", "folder"]
 
 
 def test_journal_without_poems_blocks_no_other_job(tmp_path: Path) -> None:
     path = tmp_path / "poems.jsonl"
-    with suppress(Killed), open_journal(path, JOB, seed=5):
-        pass  # as by a kill: nothing was finished
-    assert "poems.jsonl.job.json" in names(tmp_path)
-    other = JOB | {"temperature": 0.5}
-    with open_journal(path, other, seed=6) as file:
-        append(file, "春山\n")
-        file.finish()
+    begin(path, 1)
+    header = log_path(path).read_bytes().splitlines(keepends=True)[0]
+    log_path(path).write_bytes(header)  # as by a kill before the first poem
+    assert run(path, job=JOB | {"temperature": 0.5}, seed=6) == [0, 1, 2, 3]
     assert names(tmp_path) == ["poems.jsonl"]
 
 
@@ -302,19 +444,12 @@ def test_check_distinct_protects_the_prompts(tmp_path: Path) -> None:
     check_distinct(Path("-"), prompts)
 
 
-def test_journal_refuses_a_name_too_long(tmp_path: Path) -> None:
-    path = tmp_path / ("x" * 300)
-    assert can_resume(None, path)
-    with pytest.raises(OutputError, match="cannot be written"):
-        run(path)
-
-
 def test_journal_escapes_bytes_that_are_no_text(tmp_path: Path) -> None:
     path = tmp_path / "poems.txt"
-    with open_journal(path, JOB | {"prompt": "\udcff床"}, seed=5) as file:
-        append(file, "床\udcff\n")
-        file.finish()
-    assert path.read_text(encoding="utf-8") == "床\\udcff\n"
+    texts = ["床\udcff\n", *POEMS[1:]]
+    begin(path, 2, poems=texts, job=JOB | {"prompt": "\udcff床"})
+    run(path, poems=texts, job=JOB | {"prompt": "\udcff床"})
+    assert path.read_text(encoding="utf-8").startswith("床\\udcff\n夏云")
 
 
 def test_journal_reports_how_far_the_job_had_come(
@@ -322,40 +457,115 @@ def test_journal_reports_how_far_the_job_had_come(
 ) -> None:
     path = tmp_path / "poems.jsonl"
     begin(path, 3)
-    caplog.clear()
     run(path)
-    assert caplog.messages == ["resuming this job: 3 poems are done"]
+    assert caplog.messages == ["resuming this job: 3 of 4 poems are done"]
 
 
-def test_journal_follows_a_link_to_its_file(tmp_path: Path) -> None:
-    (tmp_path / "poems.jsonl").write_text("old", encoding="utf-8")
-    (tmp_path / "link").symlink_to(tmp_path / "poems.jsonl")
-    run(tmp_path / "link")
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "poems.jsonl").read_text(encoding="utf-8") == WHOLE
+# --- Outputs ---------------------------------------------------------------------------------------
 
 
-def test_open_output_without_a_job_is_not_resumable(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@contextmanager
+def opened(
+    path: Path | None, prompts: Path | None = None, *, overwrite: bool = False
+) -> Iterator[StreamOutput | Journal]:
+    with open_job_output(
+        prompts, path, Options(num=4, seed=5), lambda: JOB, overwrite=overwrite
+    ) as output:
+        yield output
+
+
+def write_all(output: StreamOutput | Journal) -> None:
+    for index, text in enumerate(POEMS):
+        output.write(Outcome(index, line_digest(None), text))
+    output.commit()
+    output.finish(is_complete=True)
+
+
+def test_open_job_output_of_a_file_is_a_journal(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "poems.jsonl"
-    for target in (None, path):
-        with open_output(target, 5) as output:
-            assert isinstance(output, StreamOutput)
-            assert output.progress == JobProgress(5)
-            output.write(WHOLE)
-            output.commit(JobProgress(5, next_index=4, num_poems=4))
-            output.finish()
-        assert output.progress.num_poems == 4
-    assert capsys.readouterr().out == path.read_text(encoding="utf-8") == WHOLE
+    with suppress(Killed), opened(path) as output:
+        assert isinstance(output, Journal)
+        output.write(Outcome(0, line_digest(None), POEMS[0]))
+        output.commit()
+        raise Killed
+    log = log_path(path)
+    assert caplog.messages == [f"the finished poems are in {log}: rerun the command to resume"]
+    with opened(path) as output:
+        assert output.find(0, line_digest(None)) is not None
+        write_all(output)
+    assert path.read_text(encoding="utf-8") == WHOLE
+
+
+def test_open_job_output_of_stdout_and_pipes_is_a_stream(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (None, Path("/dev/stdout"), Path(os.devnull)):
+        if path is None or path.exists():
+            with opened(path) as output:
+                assert isinstance(output, StreamOutput)
+                assert (output.seed, output.log) == (5, None)
+                write_all(output)
+    assert capsys.readouterr().out == WHOLE
+    assert names(tmp_path) == []
+
+
+def test_open_job_output_of_prompts_read_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "poems.jsonl"
+    with opened(path, Path("-")) as output:
+        assert isinstance(output, StreamOutput)
+        write_all(output)
+    assert path.read_text(encoding="utf-8") == WHOLE
+    assert caplog.messages == [
+        "prompts or output is not a regular file: this job cannot be resumed"
+    ]
+    with pytest.raises(UsageError, match="exists already"), opened(path, Path("-")):
+        pass
+    with opened(path, Path("-"), overwrite=True) as output:
+        pass
+    assert path.read_text(encoding="utf-8") == ""
+
+
+def test_open_job_output_refuses_before_it_describes(tmp_path: Path) -> None:
+    path = tmp_path / "poems.jsonl"
+    path.write_text("old", encoding="utf-8")
+
+    def describe() -> dict[str, Any]:
+        raise AssertionError
+
+    with (
+        pytest.raises(UsageError, match="exists already"),
+        open_job_output(None, path, Options(), describe),
+    ):
+        pass
     assert names(tmp_path) == ["poems.jsonl"]
 
 
-def test_open_output_of_a_job_is_a_journal(tmp_path: Path) -> None:
-    with suppress(Killed), open_output(tmp_path / "poems.jsonl", 5, JOB) as output:
-        assert isinstance(output, Journal)
-        append(output, CHUNKS[0])
-        raise Killed
-    with open_output(tmp_path / "poems.jsonl", None, JOB) as output:
-        assert output.progress.num_poems == 1
-        assert output.progress.seed == 5
+def test_open_job_output_follows_a_link_to_its_file(tmp_path: Path) -> None:
+    (tmp_path / "poems.jsonl").write_text("old", encoding="utf-8")
+    (tmp_path / "link").symlink_to(tmp_path / "poems.jsonl")
+    with opened(tmp_path / "link", overwrite=True) as output:
+        write_all(output)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "poems.jsonl").read_text(encoding="utf-8") == WHOLE
+    assert names(tmp_path) == ["link", "poems.jsonl"]
+
+
+def test_stream_output_separates_poems() -> None:
+    stream = io.StringIO()
+    output = StreamOutput(stream, 5, "\n")
+    for text in ("(dead end)", "春山\n", "(dead end)", "夏云\n"):
+        output.write(outcome(0, 0, text))
+    assert stream.getvalue() == "春山\n\n夏云\n"
+
+
+def test_poem_keys_number_the_poems_of_a_job(tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_bytes("床前\n\n{}\r\n 床前".encode())
+    first, third = line_digest("床前".encode()), line_digest(b"{}")
+    keys = [(0, first), (1, first), (4, third), (5, third), (6, first), (7, first)]
+    assert list(poem_keys(prompts, 2)) == keys
+    assert list(poem_keys(None, 2)) == [(0, line_digest(None)), (1, line_digest(None))]

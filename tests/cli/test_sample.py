@@ -24,6 +24,7 @@ from poetgen.api import Poet
 from poetgen.cli.main import app
 from poetgen.data.normalize import to_traditional
 from poetgen.errors import ConstraintError
+from poetgen.files import file_digest
 from poetgen.model.file import ModelBundle
 from poetgen.prosody.scan import scan
 from poetgen.sampling.generator import Failure, Generator, Sample
@@ -45,6 +46,7 @@ KEYS = [
     "constraints",
     "warnings",
     "model",
+    "model_hash",
 ]
 
 
@@ -69,14 +71,17 @@ def test_sample_prints_only_the_poem_to_stdout(tiny_model: ModelBundle) -> None:
 
 
 def test_sample_reports_model_and_seed() -> None:
-    result = sample("山月", "--seed", "12")
-    first = result.stderr.splitlines()[0]
-    assert first == "model tiny.safetensors (from $POETGEN_CHECKPOINT), seed 12"
+    first = sample("山月", "--seed", "12").stderr.splitlines()[0]
+    assert first == ("model tiny (from $POETGEN_CHECKPOINT; choose another with --model), seed 12")
+    first = sample("山月", "--seed", "12", "-m", "tiny.safetensors").stderr.splitlines()[0]
+    assert first == "model tiny (as given), seed 12"
 
 
 def test_sample_counts_poems_that_were_cut_off() -> None:
     result = sample("山月", "--seed", "12", "--num", "2")  # an untrained model hardly ever ends
     assert result.stderr.splitlines()[1:] == ["2 of these poems were cut off without an end"]
+    result = sample("山月", "--seed", "12", "--output", "poem.txt")
+    assert result.stderr.splitlines()[1:] == ["1 of these poems was cut off without an end"]
     for arguments in ((), ("--stream",), ("--no-stream",), ("--explain",), ("--best-of", "2")):
         result = sample("山月", "--seed", "12", *arguments)
         assert result.stderr.splitlines()[1:] == ["this poem was cut off without an end"]
@@ -113,11 +118,78 @@ def test_sample_json_lines_have_the_documented_keys() -> None:
     assert [record["index"] for record in records] == [0, 1]
     first = records[0]
     given = (first["prompt"], first["seed"], first["temperature"], first["model"])
-    assert given == ("云山", 3, 0.5, "tiny.safetensors")
+    assert given == ("云山", 3, 0.5, "tiny")
+    assert first["model_hash"] == file_digest(Path("tiny.safetensors"))
     assert first["poem"].startswith("云山")
     assert first["lines"] == [line for line in re.split("[，。？！]", first["poem"]) if line]
     assert first["nats_per_token"] > 0
     assert first["constraints"] == {}
+
+
+def test_sample_json_lines_name_a_model_wherever_it_is(model_file: Path) -> None:
+    asked = ("山", "--seed", "3", "--json", "--model")
+    (first,) = records(succeeds(sample(*asked, str(model_file.resolve()))))
+    Path("checkpoints/short").mkdir(parents=True)
+    model_file.rename("checkpoints/short/best.safetensors")
+    (second,) = records(succeeds(sample(*asked, "short")))
+    assert (first["model"], second["model"]) == ("tiny", "short")
+    assert first == second | {"model": "tiny"}
+
+
+def test_sample_reads_the_model_once_for_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> str:
+        raise AssertionError
+
+    monkeypatch.setattr("poetgen.cli.sample.file_digest", refuse)
+    succeeds(sample("山", "--seed", "3"))
+
+
+def test_sample_json_is_the_format_jsonl() -> None:
+    asked = ("山", "--seed", "3", "--num", "2")
+    out = succeeds(sample(*asked, "--json"))
+    assert out == succeeds(sample(*asked, "--format", "jsonl"))
+    assert out == succeeds(sample(*asked, "--format", "jsonl", "--json"))
+    assert len(records(out)) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "is_json"),
+    [
+        ("poems.jsonl", [], True),
+        ("poems.JSON", [], True),
+        ("poems.txt", [], False),
+        ("poems.txt", ["--format", "text"], False),
+        ("poems", [], False),
+        ("poems", ["--json"], True),
+        ("poems.md", ["--format", "jsonl"], True),
+    ],
+)
+@pytest.mark.parametrize("prompts", [False, True])
+def test_sample_output_has_the_format_of_its_suffix(
+    name: str, options: list[str], is_json: bool, prompts: bool
+) -> None:
+    Path("prompts.csv").write_text("山\n云\n", encoding="utf-8")
+    asked = ["--prompts", "prompts.csv"] if prompts else ["山", "--num", "2"]
+    assert sample(*asked, "--output", name, *options).exit_code == 0
+    text = Path(name).read_text(encoding="utf-8")
+    assert text.startswith("{") == (is_json or (prompts and name == "poems"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--json", "--format", "text"],
+        ["--json", "--output", "poems.txt"],
+        ["--format", "text", "--output", "poems.jsonl"],
+        ["--format", "jsonl", "--output", "poems.txt"],
+    ],
+    ids=" ".join,
+)
+def test_sample_refuses_two_formats(options: list[str]) -> None:
+    result = sample("山", *options)
+    assert is_refused(result, 2)
+    assert "different formats" in result.stderr
+    assert not list(Path().glob("poems*"))
 
 
 def test_sample_in_traditional_characters() -> None:
@@ -312,26 +384,77 @@ def test_sample_loads_the_newest_run_by_default(
     (run.parent / "latest").write_text("short\n")
     result = sample("山", "--seed", "1")
     succeeds(result)
-    assert result.stderr.startswith("model checkpoints/short/best.safetensors (newest run)")
+    assert result.stderr.startswith("model short (newest run; choose another with --model)")
 
 
 def test_sample_writes_an_output_file() -> None:
     printed = succeeds(sample("山", "--num", "2", "--seed", "1"))
+    Path("new").mkdir()
     result = sample("山", "--num", "2", "--seed", "1", "--output", "new/poems.txt")
     assert (result.exit_code, result.stdout) == (0, "")
     assert Path("new/poems.txt").read_text(encoding="utf-8") == printed
     assert [file.name for file in Path("new").iterdir()] == ["poems.txt"]
 
 
-def test_sample_names_an_output_that_is_not_writable() -> None:
+@pytest.mark.parametrize(
+    ("output", "why", "fix"),
+    [
+        ("file/poems.txt", "file is not a folder", "Choose another path."),
+        ("folder", "it is a folder", "Name a file, for example one in folder."),
+        ("new/poems.txt", "there is no folder new", "Create the folder first"),
+    ],
+)
+@pytest.mark.parametrize("prompts", ["prompts.txt", "-"])
+def test_sample_says_why_an_output_cannot_be_written(
+    output: str, why: str, fix: str, prompts: str
+) -> None:
     Path("file").write_text("old")
     Path("folder").mkdir()
     Path("folder/inside").write_text("old")
-    for output in ("file/poems.txt", "folder"):
-        result = sample("山", "--output", output)
+    Path("prompts.txt").write_text("山\n", encoding="utf-8")
+    for asked in (["山"], ["--prompts", prompts]):
+        result = sample(*asked, "--output", output, stdin="山\n")
         assert is_refused(result, 1)
-        assert output in result.stderr
+        assert f"{output} cannot be written: {why}\n  → {fix}" in result.stderr
     assert Path("file").read_text() == Path("folder/inside").read_text() == "old"
+    assert not Path("new").exists()
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root can write anywhere")
+def test_sample_says_that_an_output_is_read_only() -> None:
+    Path("folder").mkdir(mode=0o500)
+    result = sample("山", "--output", "folder/poems.txt")
+    assert is_refused(result, 1)
+    assert "folder/poems.txt cannot be written: permission denied" in result.stderr
+
+
+@pytest.mark.parametrize("prompts", [None, "prompts.txt", "-"])
+def test_sample_replaces_a_file_only_on_request(prompts: str | None) -> None:
+    Path("prompts.txt").write_text("山\n", encoding="utf-8")
+    asked = ["山"] if prompts is None else ["--prompts", prompts]
+    asked += ["--num", "2", "--seed", "1", "--output", "all.jsonl"]
+    Path("all.jsonl").write_text("hours of poems")
+    result = sample(*asked, stdin="山\n")
+    assert is_refused(result, 2)
+    assert "all.jsonl exists already" in result.stderr
+    assert "--overwrite" in result.stderr
+    assert Path("all.jsonl").read_text() == "hours of poems"
+    assert not list(Path().glob("all.jsonl.*"))
+    assert sample(*asked, "--overwrite", stdin="山\n").exit_code == 0
+    assert len(records(Path("all.jsonl").read_text(encoding="utf-8"))) == 2
+    assert not list(Path().glob("all.jsonl.*"))
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="there is no /dev/stdout")
+@pytest.mark.parametrize("target", ["/dev/stdout", os.devnull])
+def test_sample_writes_to_a_device(target: str) -> None:
+    asked = [*("山", "--num", "2", "--seed", "1"), "--output", target]
+    call = [sys.executable, "-m", "poetgen", "sample", *asked]
+    Path("all.txt").write_text("before\n")
+    with Path("all.txt").open("a") as stream:  # as by >> all.txt
+        subprocess.run(call, stdout=stream, check=True, timeout=60)
+    poems = succeeds(sample("山", "--num", "2", "--seed", "1")) if "stdout" in target else ""
+    assert Path("all.txt").read_text(encoding="utf-8") == "before\n" + poems
 
 
 def records(text: str) -> list[dict[str, Any]]:
@@ -367,7 +490,7 @@ def test_sample_prompts_with_bad_lines_exit_1() -> None:
     assert "line 3: the model's vocabulary has no character of the prompt hello. " in result.stderr
     why, fix = result.stderr.splitlines()[-2:]
     assert why.startswith("poetgen: 2 lines could not be used")
-    assert fix.startswith("  → ")
+    assert fix.startswith("  → Correct those lines and run it again with --seed 1: ")
     corrected = sample("--prompts", "-", "--seed", "1", stdin=bad.replace("hello", "月"))
     assert [r for r in records(corrected.stdout) if r["index"] != 2] == records(result.stdout)
 
@@ -440,12 +563,13 @@ def test_sample_locates_a_prompt_that_breaks_the_form(arguments: list[str], why:
         result = sample(*arguments, *form)
         assert is_refused(result, 3)
         assert why in result.stderr
-        assert "第" in result.stderr
+        assert re.search(r"character \d+ \(.\)", result.stderr)
 
 
 def test_sample_keeps_the_old_output_on_exit_3() -> None:
     Path("poems.txt").write_text("old")
-    assert is_refused(sample("山云归去晚，", "--form", "七绝", "--output", "poems.txt"), 3)
+    asked = ("山云归去晚，", "--form", "七绝", "--output", "poems.txt", "--overwrite")
+    assert is_refused(sample(*asked), 3)
     assert Path("poems.txt").read_text() == "old"
     assert not list(Path().glob("poems.txt.*"))
 
@@ -638,8 +762,8 @@ def write_prompts(num: int) -> None:
 
 def test_sample_job_resumed_is_identical(monkeypatch: pytest.MonkeyPatch) -> None:
     write_prompts(100)
-    straight = sample("--prompts", "prompts.jsonl", "--output", "straight", "--batch-size", "8")
-    seed = straight.stderr.rsplit("--seed ", 1)[1].split(":")[0]
+    call = ["--prompts", "prompts.jsonl", "--batch-size", "8", "--output"]
+    straight = sample(*call, "straight", "--seed", "5")
     generate = Generator.generate
 
     def interrupted(
@@ -650,23 +774,84 @@ def test_sample_job_resumed_is_identical(monkeypatch: pytest.MonkeyPatch) -> Non
                 raise KeyboardInterrupt
             yield result
 
-    call = ["--prompts", "prompts.jsonl", "--output", "resumed", "--batch-size", "8"]
-    stops = [3, 41, 78]
+    stops = [0, 41, 78]
     monkeypatch.setattr(Generator, "generate", interrupted)
     while stops:
         # The first interruption leaves nothing; after the second the seed is that of the job.
-        seeded = ["--seed", seed] if len(stops) > 1 else []
-        result = sample(*call, *seeded)
+        seeded = ["--seed", "5"] if len(stops) > 1 else []
+        result = sample(*call, "resumed", *seeded)
         assert (result.exit_code, result.stdout) == (130, "")
         assert "poetgen: interrupted" in result.stderr
         assert not Path("resumed").exists()
         del stops[0]
-    result = sample(*call)
+    result = sample(*call, "resumed")
     assert result.exit_code == straight.exit_code == 1
     assert "resuming this job: " in result.stderr
-    assert result.stderr.splitlines()[-2:] == straight.stderr.splitlines()[-2:]
+    assert result.stderr.splitlines()[-2] == straight.stderr.splitlines()[-2]
     assert Path("resumed").read_bytes() == Path("straight").read_bytes()
-    assert not list(Path().glob("resumed.*"))
+
+
+def test_sample_job_corrected_keeps_the_other_poems(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_prompts(40)
+    call = ["--prompts", "prompts.jsonl", "--num", "2", "--output", "poems.txt"]
+    result = sample(*call)
+    assert result.exit_code == 1
+    fix = result.stderr.splitlines()[-1]
+    assert fix.endswith("run it again: the other poems are kept in poems.txt.job.")
+    seed = result.stderr.partition("seed ")[2].split()[0]
+    lines = Path("prompts.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = ["月\n" if line == "{\n" else line for line in lines]
+    Path("prompts.jsonl").write_text("".join(lines), encoding="utf-8")
+    generated = []
+    generate = Generator.generate
+
+    def noting(
+        self: Generator, requests: Iterable[Request], *, batch_size: int = 64
+    ) -> Iterator[Sample | Failure]:
+        for result in generate(self, requests, batch_size=batch_size):
+            generated.append(result.request.index)
+            yield result
+
+    monkeypatch.setattr(Generator, "generate", noting)
+    result = sample(*call)
+    assert result.exit_code == 0, result.stderr
+    assert "resuming this job: 64 of 80 poems are done" in result.stderr
+    assert generated == [10 * i + j for i in range(8) for j in (4, 5)]
+    assert sample(*call[:-1], "fresh.txt", "--seed", seed).exit_code == 0
+    assert Path("fresh.txt").read_bytes() == Path("poems.txt").read_bytes()
+    assert not list(Path().glob("*.job"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--temperature", "0.0005"], ["--temperature", "0.001", "-f", "五绝", "--best-of", "2"]],
+    ids=["free", "form"],
+)
+def test_sample_unique_poems_at_any_batch_size(options: list[str]) -> None:
+    asked = ["--num", "16", "--seed", "1", "--top-k", "2", "--json", *options]
+    plain = records(succeeds(sample(*asked)))
+    assert len({record["poem"] for record in plain}) < 16
+    results = [sample(*asked, "--unique", "--batch-size", size) for size in ("1", "7", "64")]
+    poems = [record["poem"] for record in records(results[0].stdout)]
+    assert len(set(poems)) == len(poems) > len({record["poem"] for record in plain})
+    for result in results:
+        assert (result.stdout, result.exit_code) == (results[0].stdout, results[0].exit_code)
+
+
+def test_sample_unique_refuses_temperature_0() -> None:
+    result = sample("山", "--num", "2", "--temperature", "0", "--unique")
+    assert is_refused(result, 2)
+    assert "unique needs a temperature above 0" in result.stderr
+
+
+def test_sample_warns_of_equal_poems() -> None:
+    warning = "at temperature 0 all poems of a prompt are the same"
+    result = sample("山", "--num", "2", "--temperature", "0", "--seed", "1")
+    first, second = succeeds(result).split("\n\n")
+    assert first == second.removesuffix("\n")
+    assert result.stderr.count(f"warning: {warning}\n") == 1
+    result = sample("山", "--num", "2", "--temperature", "0", "--json")
+    assert [record["warnings"][0] for record in records(result.stdout)] == [warning] * 2
 
 
 def job(*arguments: str) -> "subprocess.Popen[bytes]":
@@ -682,32 +867,28 @@ def test_sample_job_killed_and_resumed_is_identical() -> None:
         assert process.wait(timeout=200) == 1  # a fifth of the lines is bad
     size = Path("whole.jsonl").stat().st_size
     chance = random.Random(1)
-    record_file = Path("resumed.jsonl.job.json")
-    so_far = 0
+    log = Path("resumed.jsonl.job")
+    so_far = 1000  # more than the description of the job
     for _ in range(2):
         with job("--output", "resumed.jsonl", *seed) as process:
-            while process.poll() is None and (
-                not record_file.exists()
-                or json.loads(record_file.read_bytes())["progress"]["num_bytes"] <= so_far
-            ):
+            while process.poll() is None and (not log.exists() or log.stat().st_size <= so_far):
                 time.sleep(0.01)
             time.sleep(chance.random() * 0.2)
             process.send_signal(signal.SIGKILL)
             assert process.wait() == -signal.SIGKILL
-        so_far = json.loads(record_file.read_bytes())["progress"]["num_bytes"]
-        assert 0 < so_far < size
+        so_far = log.stat().st_size
+        assert so_far < size
         assert not Path("resumed.jsonl").exists()
     with job("--output", "resumed.jsonl") as process:  # the seed is that of the job
         assert process.wait(timeout=200) == 1
         assert process.stderr is not None
         assert b"160 lines could not be used" in process.stderr.read()
     assert Path("resumed.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()
-    assert not list(Path().glob("resumed.jsonl.*"))
 
 
-def test_sample_job_finished_is_repeated() -> None:
+def test_sample_job_finished_is_repeated_on_request() -> None:
     Path("prompts.txt").write_text("山\n云\n", encoding="utf-8")
-    asked = ["--prompts", "prompts.txt", "--output", "poems.jsonl"]
+    asked = ["--prompts", "prompts.txt", "--output", "poems.jsonl", "--overwrite"]
     for seed in ("1", "2"):
         assert sample(*asked, "--seed", seed).exit_code == 0
         written = records(Path("poems.jsonl").read_text(encoding="utf-8"))
@@ -715,12 +896,16 @@ def test_sample_job_finished_is_repeated() -> None:
 
 
 def test_sample_job_refuses_the_output_of_another() -> None:
-    Path("prompts.txt").write_text("山\n云\n", encoding="utf-8")
-    record = {"job": {"num": 1}, "progress": {"seed": 1, "next_index": 64}}
-    Path("poems.jsonl.job.json").write_text(json.dumps(record))
-    result = sample("--prompts", "prompts.txt", "--output", "poems.jsonl")
+    Path("prompts.txt").write_text("山\n{\n", encoding="utf-8")
+    asked = ["--prompts", "prompts.txt", "--output", "poems.jsonl"]
+    assert sample(*asked).exit_code == 1
+    log = Path("poems.jsonl.job")
+    log.write_text("".join(log.read_text(encoding="utf-8").splitlines(keepends=True)[:-1]))
+    Path("poems.jsonl").unlink()  # as by an interruption before the end
+    result = sample(*asked, "--temperature", "0.5")
     assert is_refused(result, 2)
     assert "another job is unfinished" in result.stderr
+    assert "temperature was 0.8, now 0.5" in result.stderr
 
 
 def test_sample_job_from_stdin_cannot_be_resumed() -> None:
@@ -791,7 +976,7 @@ def test_sample_records_hold_warnings_of_their_line() -> None:
 def test_sample_prompts_that_are_not_utf8_exit_1() -> None:
     Path("poems.jsonl").write_text("old")
     Path("prompts.txt").write_bytes("云".encode("gb18030") + b"\n")
-    result = sample("--prompts", "prompts.txt", "--output", "poems.jsonl")
+    result = sample("--prompts", "prompts.txt", "--output", "poems.jsonl", "--overwrite")
     assert is_refused(result, 1)
     assert "line 1: not UTF-8" in result.stderr
     assert Path("poems.jsonl").read_text() == "old"
@@ -819,7 +1004,9 @@ def endless(*arguments: str) -> "subprocess.Popen[bytes]":
 
 def wait_for_text(process: "subprocess.Popen[bytes]", file: Path, text: str) -> None:
     """Wait until `file` holds `text`, or the process has ended."""
-    while process.poll() is None and not (file.exists() and text in file.read_text()):
+    while process.poll() is None and not (
+        file.exists() and text in file.read_text(encoding="utf-8", errors="replace")
+    ):
         time.sleep(0.02)
 
 
@@ -850,20 +1037,20 @@ def test_sample_exits_by_a_signal_with_its_code(number: int, code: int) -> None:
 @pytest.mark.usefixtures("interruptible")
 def test_sample_interrupted_keeps_old_and_new_text() -> None:
     Path("poems.txt").write_text("old")
-    with endless("--output", "poems.txt") as process:
-        wait_for_text(process, Path("poems.txt.job.json"), '"num_poems": 64')
+    with endless("--output", "poems.txt", "--overwrite") as process:
+        wait_for_text(process, Path("poems.txt.job"), '"index": 63')
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == 130, stderr.decode()
-        assert "rerun the same command to resume" in stderr.decode()
+        assert "rerun the command to resume" in stderr.decode()
     assert Path("poems.txt").read_text() == "old"
-    assert Path("poems.txt.job").read_text(encoding="utf-8").startswith("山")
+    assert '"text": "山' in Path("poems.txt.job").read_text(encoding="utf-8")
 
 
 def test_sample_killed_resumes_with_its_seed() -> None:
     call = ("山", "--num", "1500", "--output", "poems.txt")
     with subprocess.Popen([sys.executable, "-m", "poetgen", "sample", *call]) as process:
-        wait_for_text(process, Path("poems.txt.job.json"), '"num_poems": 64')
+        wait_for_text(process, Path("poems.txt.job"), '"index": 63')
         process.kill()
     assert not Path("poems.txt").exists()
     result = sample(*call)

@@ -18,7 +18,6 @@ from poetgen.sampling.decode import (
     MAX_ATTEMPTS,
     apply_constraints,
     decode,
-    mask_specials,
     sample_tokens,
 )
 from poetgen.sampling.hypothesis import (
@@ -90,6 +89,13 @@ def test_decode_yields_nothing_of_the_conditions() -> None:
         [(0, "云", False), (1, "云", False)],
         [(0, "云", False)],
     ]
+
+
+def test_decode_samples_text_and_after_it_the_end() -> None:
+    certain = {"<pad>": 30, "<bos>": 30, "<unk>": 30, "<eos>": 20, "<form:五绝>": 30}
+    network = unigram({**certain, "床": 0}, CONDITIONED_VOCAB)
+    steps = steps_of(network, [make_request(temperature=0)], vocab=CONDITIONED_VOCAB)
+    assert summary(steps, CONDITIONED_VOCAB) == [[(0, "床", False)], [(0, "<eos>", False)]]
 
 
 def test_decode_is_lazy() -> None:
@@ -211,21 +217,11 @@ def test_decode_treats_all_searches_alike(monkeypatch: pytest.MonkeyPatch) -> No
 def hypotheses(*requests: Request, vocab: Vocabulary = VOCAB, **context: Any) -> list[Hypothesis]:
     """Return a started hypothesis per request."""
     shared = Context(vocab, 40, **context)
-    return [PoemTask(row, request, shared).start() for row, request in enumerate(requests)]
+    return [PoemTask(row, request, shared).beginning for row, request in enumerate(requests)]
 
 
 def open_symbols(logits_V: torch.Tensor, vocab: Vocabulary = VOCAB) -> set[str]:
     return {vocab.symbols[i] for i in (logits_V > -math.inf).nonzero()[:, 0].tolist()}
-
-
-def test_mask_specials_leaves_text_and_end() -> None:
-    rows = hypotheses(make_request(), make_request("床"))
-    rows[1].append(VOCAB.ids["床"], 0.0)
-    logits_BV = torch.zeros(2, len(VOCAB))
-    first_V, later_V = mask_specials(logits_BV, rows, VOCAB)
-    assert open_symbols(first_V) == set("，。？！床前明月光云")
-    assert open_symbols(later_V) == {*"，。？！床前明月光云", "<eos>"}
-    assert (logits_BV == 0).all()
 
 
 def test_apply_constraints_masks_and_reweights() -> None:

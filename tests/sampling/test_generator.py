@@ -206,7 +206,7 @@ def test_generate_takes_requests_as_needed() -> None:
 
 @pytest.mark.parametrize("batch_size", [0, -1])
 def test_generate_refuses_a_batch_size_below_1(batch_size: int) -> None:
-    with pytest.raises(UsageError, match=f"batch size {batch_size} is less than 1"):
+    with pytest.raises(UsageError, match=f"the batch size {batch_size} is less than 1"):
         make_generator(COUPLET).generate([], batch_size=batch_size)
 
 
@@ -221,7 +221,7 @@ def test_generate_continues_after_a_failure() -> None:
     assert isinstance(free, Sample)
     assert isinstance(failure, Failure)
     assert failure.request == requests[1]
-    assert failure.error.why == "第1字 云 does not fit here: 床 is required"
+    assert failure.error.why == "character 1 (云) does not fit here: 床 is required"
     assert isinstance(met, Sample)
     assert [line[0] for line in met.poem.lines] == ["床", "前"]
 
@@ -850,8 +850,8 @@ def test_generate_continues_after_refused_prompts(generator: Generator) -> None:
     assert [isinstance(result, Failure) for result in results] == [False, True, False, True, False]
     assert [result.request for result in results] == requests
     assert [result.error.why for result in results if isinstance(result, Failure)] == [
-        "， after 第2字 月 ends a line of 2; the lines of 五绝 have 5 characters",
-        "第1字 春 does not fit here: 夏 is required",
+        "， after character 2 (月) ends a line of 2; the lines of 五绝 have 5 characters",
+        "character 1 (春) does not fit here: 夏 is required",
     ]
     single = [next(generator.generate([request])) for request in requests]
     assert [one.poem for one in single if isinstance(one, Sample)] == [

@@ -21,7 +21,7 @@ def started(
     prompt: str = "", *, context: Context = CONTEXT, written: str = "", **options: Any
 ) -> Hypothesis:
     """Return a hypothesis that has read its conditions, its prompt and `written`."""
-    hypothesis = PoemTask(3, make_request(prompt, **options), context).start()
+    hypothesis = PoemTask(3, make_request(prompt, **options), context).beginning
     given = hypothesis.task.given[1:]
     for token in [*given, *context.vocab.encode(written)]:
         hypothesis.append(token, 0.0)
@@ -71,7 +71,7 @@ def test_poem_task_draws_from_the_stream_of_its_request() -> None:
 def test_append_returns_the_steps_of_the_poem() -> None:
     context, ids = Context(CONDITIONED_VOCAB, 40), CONDITIONED_VOCAB.ids
     request = make_request("鹤", form="五绝", soft=True)
-    hypothesis = PoemTask(3, request, context).start()
+    hypothesis = PoemTask(3, request, context).beginning
     assert hypothesis.append(BOS, 9.0) is None
     assert hypothesis.position == hypothesis.task.num_conditions
     assert hypothesis.append(UNK, 1.0) == SampledToken(3, UNK, 1.0, True, "鹤")
@@ -90,7 +90,7 @@ def test_append_ends_a_poem_at_the_limit() -> None:
 
 
 def test_forced_token_is_the_prompt_then_none() -> None:
-    hypothesis = PoemTask(0, make_request("床前"), CONTEXT).start()
+    hypothesis = PoemTask(0, make_request("床前"), CONTEXT).beginning
     for character in "床前":
         assert hypothesis.forced_token() == VOCAB.ids[character]
         assert hypothesis.mask() is None
@@ -181,60 +181,72 @@ def test_is_verbatim_copy_may_be_switched_off() -> None:
         (
             "床前明月光，",
             {"form": "七绝"},
-            "， after 第5字 光 ends a line of 5; the lines of 七绝 have 7 characters",
+            "， after character 5 (光) ends a line of 5; the lines of 七绝 have 7 characters",
         ),
-        ("床前明月光疑", {"form": "五绝"}, "第6字 疑 is too much: a line of 五绝 has 5 characters"),
+        (
+            "床前明月光疑",
+            {"form": "五绝"},
+            "character 6 (疑) is too much: a line of 五绝 has 5 characters",
+        ),
         (
             "床前明月光。疑是",
             {"form": "五绝"},
-            "。 after 第5字 光 does not fit here: 五绝 needs one of ，？！",
+            "。 after character 5 (光) does not fit here: 五绝 needs one of ，？！",
         ),
-        (HERON_TOWER + "白", {"form": "五绝"}, "第21字 白 is too much: the poem has 4 lines"),
+        (
+            HERON_TOWER + "白",
+            {"form": "五绝"},
+            "character 21 (白) is too much: the poem has 4 lines",
+        ),
         ("，床", {"form": "五绝"}, "， after the beginning has no line before it"),
         # 疑是地上霜: 上 is oblique where 仄仄仄平平 has a level fourth position.
-        (QUIET_NIGHT, {"form": "五绝", "tones": True}, "第9字 上 is oblique; 平 is needed here"),
+        (
+            QUIET_NIGHT,
+            {"form": "五绝", "tones": True},
+            "character 9 (上) is oblique; 平 is needed here",
+        ),
         # 对: after 平平 … the second line has an oblique second position.
         (
             "床前明月光，低头",
             {"form": "五绝", "tones": True},
-            "第7字 头 is level; 仄 is needed here",
+            "character 7 (头) is level; 仄 is needed here",
         ),
         (
             "白日依山尽，黄河入海愁。欲穷千里目，更上一层霜",
             {"form": "五绝", "rhyme": True},
-            "第20字 霜 rhymes in 阳; 尤 is needed here",
+            "character 20 (霜) rhymes in 阳; 尤 is needed here",
         ),
         (
             "白日依山尽，黄河入海流。欲穷千里目，更上一层流",
             {"form": "五绝", "rhyme": True},
-            "第20字 流 has rhymed before",
+            "character 20 (流) has rhymed before",
         ),
         (
             "白日依山尽，黄河入海月",
             {"form": "五绝", "rhyme": True},
-            "第10字 月 has no level reading to rhyme by",
+            "character 10 (月) has no level reading to rhyme by",
         ),
         (
             "白日依山尽，黄河入海流",
             {"form": "五绝", "rhyme_group": "东"},
-            "第10字 流 rhymes in 尤; 东 is needed here",
+            "character 10 (流) rhymes in 尤; 东 is needed here",
         ),
         # Line 1 ends level, so it rhymes, in the requested group.
         (
             "更上一层楼",
             {"form": "五绝", "rhyme_group": "东", "tones": True},
-            "第5字 楼 rhymes in 尤; 东 is needed here",
+            "character 5 (楼) rhymes in 尤; 东 is needed here",
         ),
-        ("床前", {"acrostic": "春夏秋冬"}, "第1字 床 does not fit here: 春 is required"),
+        ("床前", {"acrostic": "春夏秋冬"}, "character 1 (床) does not fit here: 春 is required"),
         (
             "床前明月光，疑是地上霜。举",
             {"acrostic": "床疑"},
-            "第11字 举 is too much: the poem has 2 lines",
+            "character 11 (举) is too much: the poem has 2 lines",
         ),
         (
             "床前明月，",
             {"acrostic": "光霜", "acrostic_at": "end"},
-            "， after 第4字 月 does not fit here: 光 is required",
+            "， after character 4 (月) does not fit here: 光 is required",
         ),
     ],
 )
@@ -254,7 +266,7 @@ def test_parse_prompt_refuses_impossible_constraints() -> None:
 
 def test_parse_prompt_refuses_a_dead_end() -> None:
     context = Context(vocabulary("月落"), 40)  # the fourth position must be level
-    with pytest.raises(ConstraintError, match="vocabulary can follow 第3字 落"):
+    with pytest.raises(ConstraintError, match=r"vocabulary can follow character 3 \(落\)"):
         parse_prompt(make_request("落月落", form="五绝", tones=True), context)
 
 
@@ -262,7 +274,7 @@ def test_parse_prompt_refuses_a_dead_end() -> None:
 def test_parse_prompt_refuses_lines_that_cannot_end(acrostic: str) -> None:
     # After 仄仄平平 a level end would be the third level in a row, whether it has an id or not.
     options = {"form": "五绝", "tones": True, "acrostic": acrostic, "acrostic_at": "end"}
-    assert refusal("白日依山", **options) == "第4字 山 is level; 仄 is needed here"
+    assert refusal("白日依山", **options) == "character 4 (山) is level; 仄 is needed here"
 
 
 def test_parse_prompt_accepts_an_unknown_required_character() -> None:
@@ -280,4 +292,4 @@ def test_parse_prompt_makes_a_grammar_once() -> None:
 
 def test_a_prompt_without_constraints_is_not_parsed() -> None:
     task = PoemTask(0, make_request("，，床。"), CONTEXT)
-    assert (task.grammar, task.grammar_state) == (None, None)
+    assert (task.grammar, task.beginning.grammar_state) == (None, None)

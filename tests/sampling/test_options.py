@@ -60,7 +60,7 @@ def test_declared_options_have_distinct_short_flags() -> None:
 
 def test_declared_options_per_call() -> None:
     per_call = {name for name, option in declared_options().items() if option.per_call}
-    assert per_call == {"num", "batch_size"}
+    assert per_call == {"num", "unique", "batch_size"}
 
 
 @pytest.mark.parametrize(

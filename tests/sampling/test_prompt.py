@@ -33,7 +33,7 @@ def test_prepare_prompt_refuses_an_empty_text(typed: str) -> None:
 
 @pytest.mark.parametrize("typed", ["，", "，。", "?!", "、、", ";"])
 def test_prepare_prompt_refuses_marks_only(typed: str) -> None:
-    with pytest.raises(UsageError, match="has no character in it") as caught:
+    with pytest.raises(UsageError, match="has no characters, only marks") as caught:
         prepare_prompt(typed, VOCAB)
     assert caught.value.fix
 

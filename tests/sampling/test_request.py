@@ -1,5 +1,7 @@
 """Requests: what of the options reaches the model, and the random stream."""
 
+from typing import Any
+
 import pytest
 
 from poetgen.data.vocab import Vocabulary
@@ -61,6 +63,20 @@ def test_make_request_warns_of_an_unsupported_soft_form() -> None:
     assert "not trained with the form" in warning
 
 
+@pytest.mark.parametrize(
+    ("options", "is_warned"),
+    [
+        ({"temperature": 0, "num": 2}, True),
+        ({"temperature": 0}, False),
+        ({"num": 2}, False),
+    ],
+)
+def test_make_request_warns_of_equal_poems(options: dict[str, Any], is_warned: bool) -> None:
+    warnings = make_request(Options(**options), VOCAB, seed=1).warnings
+    expected = ("at temperature 0 all poems of a prompt are the same",)
+    assert warnings == (expected if is_warned else ())
+
+
 def test_make_request_names_unknown_characters_once() -> None:
     (warning,) = make_request(Options(acrostic="床鹤床鹤"), VOCAB, seed=1).warnings
     assert warning.count("鹤 (U+9E64") == 1
@@ -68,13 +84,21 @@ def test_make_request_names_unknown_characters_once() -> None:
     assert warning.count("鹤") == 1
 
 
-def test_random_stream_depends_on_seed_index_and_candidate() -> None:
-    def first(seed: int = 3, index: int = 0, candidate: int = 0) -> float:
-        request = Request(Options(), seed, index, candidate=candidate)
+def test_random_stream_depends_on_what_identifies_a_poem() -> None:
+    def first(seed: int = 3, index: int = 0, candidate: int = 0, attempt: int = 0) -> float:
+        request = Request(Options(), seed, index, candidate=candidate, attempt=attempt)
         return request.random_stream().random()
 
     assert first() == Request(Options(), 3).random_stream().random()
-    assert len({first(), first(seed=4), first(index=1), first(candidate=1)}) == 4
+    streams: list[dict[str, int]] = [
+        {},
+        {"seed": 4},
+        {"index": 1},
+        {"candidate": 1},
+        {"attempt": 1},
+    ]
+    streams += [{"candidate": 1, "attempt": 1}, {"attempt": 11}, {"candidate": 11}]
+    assert len({first(**numbers) for numbers in streams}) == len(streams)
 
 
 def test_random_stream_starts_from_its_beginning() -> None:

@@ -44,7 +44,7 @@ def formatter(
     script: Script = Script.simplified,
     **settings: Any,
 ) -> PoemFormatter:
-    return PoemFormatter(output_format, script, "m.safetensors", **settings)
+    return PoemFormatter(output_format, script, "m", "0123456789abcdef", **settings)
 
 
 JSONL = formatter(OutputFormat.jsonl)
@@ -63,7 +63,8 @@ def test_record_has_exactly_the_documented_keys() -> None:
         "nats_per_token": 4.0,
         "constraints": {},
         "warnings": ["a warning"],
-        "model": "m.safetensors",
+        "model": "m",
+        "model_hash": "0123456789abcdef",
     }
     assert list(record)[:3] == ["index", "prompt", "poem"]
 
@@ -135,26 +136,26 @@ def test_record_explained_has_all_probabilities(
 
 
 def test_formatter_prints_a_json_object_per_line() -> None:
-    (line,) = JSONL.text(sample(TEXT), is_first=False).splitlines()
+    (line,) = JSONL.text(sample(TEXT)).splitlines()
     assert json.loads(line)["index"] == 4
     assert TEXT in line
 
 
 def test_formatter_separates_poems_by_a_blank_line() -> None:
     laid_out = "山云归去晚，溪月照人来。\n松下无来客，花前独举杯。\n"
-    assert formatter().text(sample(TEXT), is_first=True) == laid_out
-    assert formatter().text(sample(TEXT), is_first=False) == "\n" + laid_out
-    assert formatter().text(sample("云归山"), is_first=True) == "云归山\n"
+    assert formatter().text(sample(TEXT)) == laid_out
+    assert formatter().text(sample("云归山")) == "云归山\n"
+    assert (formatter().separator, JSONL.separator) == ("\n", "")
 
 
 def test_formatter_prints_traditional_characters() -> None:
-    shown = formatter(script=Script.traditional).text(sample(OTHER), is_first=True)
+    shown = formatter(script=Script.traditional).text(sample(OTHER))
     assert shown == "雲歸山，月照人。\n"
 
 
 def explained(text: str, *, ended: bool = True, **settings: Any) -> list[str]:
     """The lines below the poem."""
-    shown = formatter(explain=True, **settings).text(sample(text, ended=ended), is_first=True)
+    shown = formatter(explain=True, **settings).text(sample(text, ended=ended))
     poem, _, table = shown.partition("\n\n")
     assert len(poem.splitlines()) == len(Poem(text).formatted().splitlines())
     return [line.rstrip() for line in table.splitlines()]
@@ -210,7 +211,7 @@ def test_explanation_is_red_where_the_pattern_breaks(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
     old_style = "床前明月光，疑是地上霜。举头望明月，低头思故乡。"
-    shown = formatter(explain=True).text(sample(old_style), is_first=True)
+    shown = formatter(explain=True).text(sample(old_style))
     assert shown.count("\x1b[1;31m") == 2  # 上 of line 2, 头 of line 3
 
 
@@ -224,7 +225,6 @@ def show(printer: StreamPrinter, text: str) -> None:
     for character in text:
         printer.add(character)
     printer.add("")
-    printer.close()
 
 
 @pytest.mark.parametrize("is_live", [True, False])
@@ -242,7 +242,7 @@ def test_stream_printer_prints_what_the_formatter_does(
 ) -> None:
     show(StreamPrinter(script, is_live=is_live), text)
     assert capsys.readouterr().out == shown
-    assert formatter(script=script).text(sample(text), is_first=True) == shown
+    assert formatter(script=script).text(sample(text)) == shown
 
 
 def shown_so_far(text: str, script: Script, capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -252,7 +252,7 @@ def shown_so_far(text: str, script: Script, capsys: pytest.CaptureFixture[str]) 
     for character in text:
         printer.add(character)
         seen.append(capsys.readouterr().out)
-    printer.close()
+    printer.add("")
     return [*seen, capsys.readouterr().out]
 
 
@@ -272,7 +272,7 @@ def test_stream_printer_prints_a_pipe_at_the_end_only(capsys: pytest.CaptureFixt
     for character in OTHER:
         printer.add(character)
     assert capsys.readouterr().out == ""
-    printer.close()
+    printer.add("")
     assert capsys.readouterr().out == "云归山，月照人。\n"
 
 
