@@ -16,7 +16,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-LANGUAGES = ("en", "zh")
 CATALOGUE = Path(__file__).parent / "resources" / "messages.zh.json"
 VARIABLE = "POETGEN_LANGUAGE"
 
@@ -48,22 +47,21 @@ def tr_noop(text: str, /) -> str:
     return text
 
 
-def set_language(language: str) -> None:
-    """Make `language`, one of `LANGUAGES`, that of all texts from here on."""
+def set_language(language: str | None = None) -> None:
+    """Make `language` that of all texts from here on: en or zh; None: as the environment asks.
+
+    The environment asks by $POETGEN_LANGUAGE, else by its locale.
+    """
     global _catalogue
-    assert language in LANGUAGES
-    _catalogue = {} if language == "en" else json.loads(CATALOGUE.read_text(encoding="utf-8"))
+    if language is None:
+        names = (VARIABLE, "LC_ALL", "LC_MESSAGES", "LANG")
+        language = next(filter(None, map(os.environ.get, names)), None)
+        if language is None and sys.platform == "win32":
+            language = locale.getlocale()[0]
+    is_chinese = (language or "").lower().startswith(("zh", "chinese"))
+    _catalogue = json.loads(CATALOGUE.read_text(encoding="utf-8")) if is_chinese else {}
 
 
 def current_language() -> str:
     """Return the language of texts, en or zh."""
     return "zh" if _catalogue else "en"
-
-
-def environment_language() -> str:
-    """Return the language that the environment asks for: $POETGEN_LANGUAGE, else the locale's."""
-    names = (VARIABLE, "LC_ALL", "LC_MESSAGES", "LANG")
-    name = next(filter(None, map(os.environ.get, names)), None)
-    if name is None and sys.platform == "win32":
-        name = locale.getlocale()[0]
-    return "zh" if name and name.lower().startswith(("zh", "chinese")) else "en"

@@ -6,7 +6,7 @@ error of Typer's parser becomes one line why and one line what to do, like every
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -14,13 +14,10 @@ from typing import TYPE_CHECKING, Any
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
-from poetgen.language import current_language, tr, tr_noop
+from poetgen.language import current_language, tr
 
 if TYPE_CHECKING:
     from typer import Context
-
-EXAMPLE = tr_noop("Example: `{command}`")
-"""The form of the lines that a help text ends in."""
 
 
 class Command(TyperCommand):
@@ -73,8 +70,8 @@ def explain(error: TyperException) -> tuple[str, str]:
         return tr("{name} is missing", name=given.param.get_error_hint().strip("'")), fix
     why = next(
         (
-            tr(template, **found.groupdict())
-            for pattern, template in _REASONS
+            explanation(found)
+            for pattern, explanation in _EXPLANATIONS.items()
             if (found := re.search(pattern, error.message, re.DOTALL))
         ),
         error.message.rstrip("."),
@@ -85,19 +82,18 @@ def explain(error: TyperException) -> tuple[str, str]:
     return why, fix
 
 
-_REASONS = (
-    (r"valid integer", tr_noop("expected a whole number")),
-    (r"valid number", tr_noop("expected a number")),
-    (
-        r"(?P<value>'.*') is not one of (?P<choices>'.*')",
-        tr_noop("{value} is not one of {choices}"),
+_EXPLANATIONS: dict[str, Callable[[re.Match[str]], str]] = {
+    "valid integer": lambda _: tr("expected a whole number"),
+    "valid number": lambda _: tr("expected a number"),
+    "('.*') is not one of ('.*')": lambda found: tr(
+        "{value} is not one of {choices}", value=found[1], choices=found[2]
     ),
-    (r"greater than or equal to (?P<low>\S+)", tr_noop("expected {low} or more")),
-    (r"less than or equal to (?P<high>\S+)", tr_noop("expected {high} or less")),
-    (r"Option '(?P<name>.*)' requires an argument", tr_noop("{name} needs a value")),
-    (r"Option '(?P<name>.*)' does not take a value", tr_noop("{name} takes no value")),
-    (r"extra argument\S* \((?P<words>.*)\)", tr_noop("unexpected: {words}")),
-)
+    r"greater than or equal to (\S+)": lambda found: tr("expected {low} or more", low=found[1]),
+    r"less than or equal to (\S+)": lambda found: tr("expected {high} or less", high=found[1]),
+    "Option '(.*)' requires an argument": lambda found: tr("{name} needs a value", name=found[1]),
+    "Option '(.*)' does not take a value": lambda found: tr("{name} takes no value", name=found[1]),
+    r"extra argument\S* \((.*)\)": lambda found: tr("unexpected: {words}", words=found[1]),
+}
 """Patterns of the parser's messages, and the message to print for each."""
 
 
@@ -115,12 +111,18 @@ def _presented(command: Any, ctx: "Context") -> Iterator[None]:
     if current_language() != "en":
         texts = [(param, key) for param in params for key in ("help", "rich_help_panel")]
         texts += [(one, "help") for one in (command, *getattr(command, "commands", {}).values())]
-        texts += [(rich_utils, name) for name in _TYPER_TEXTS]
         found = ((owner, name, getattr(owner, name, None)) for owner, name in texts)
         changes += [(owner, name, tr(help_text(text))) for owner, name, text in found if text]
         examples = re.findall("`(.*?)`", command.epilog or "")
-        epilog = "\n\n".join(tr(EXAMPLE, command=example) for example in examples)
-        changes.append((command, "epilog", epilog))
+        epilog = "\n\n".join(tr("Example: `{command}`", command=one) for one in examples)
+        changes += [
+            (command, "epilog", epilog),
+            (rich_utils, "ARGUMENTS_PANEL_TITLE", tr("Arguments")),
+            (rich_utils, "OPTIONS_PANEL_TITLE", tr("Options")),
+            (rich_utils, "COMMANDS_PANEL_TITLE", tr("Commands")),
+            (rich_utils, "DEFAULT_STRING", tr("[default: {}]")),
+            (rich_utils, "REQUIRED_LONG_STRING", tr("[required]")),
+        ]
     before = [(owner, name, getattr(owner, name)) for owner, name, _ in changes]
     try:
         for owner, name, value in changes:
@@ -129,12 +131,3 @@ def _presented(command: Any, ctx: "Context") -> Iterator[None]:
     finally:
         for owner, name, value in before:
             setattr(owner, name, value)
-
-
-_TYPER_TEXTS = {
-    "ARGUMENTS_PANEL_TITLE": tr_noop("Arguments"),
-    "OPTIONS_PANEL_TITLE": tr_noop("Options"),
-    "COMMANDS_PANEL_TITLE": tr_noop("Commands"),
-    "DEFAULT_STRING": tr_noop("[default: {}]"),
-    "REQUIRED_LONG_STRING": tr_noop("[required]"),
-}

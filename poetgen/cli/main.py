@@ -11,28 +11,28 @@ from poetgen.cli.config import config
 from poetgen.cli.corpus import fetch, report
 from poetgen.cli.evaluate import evaluate
 from poetgen.cli.export import export
-from poetgen.cli.help import EXAMPLE, Command, Group
+from poetgen.cli.help import Command, Group
 from poetgen.cli.info import info
 from poetgen.cli.inspect import inspect
 from poetgen.cli.plot import plot
 from poetgen.cli.sample import sample
 from poetgen.cli.scan import scan
 from poetgen.cli.train import train
-from poetgen.language import environment_language, set_language, tr, tr_noop
+from poetgen.language import set_language, tr
 
 app = typer.Typer(
     cls=Group,
-    help=tr_noop("Train a stacked LSTM on Tang poems and generate new ones."),
+    help="Train a stacked LSTM on Tang poems and generate new ones.",
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    epilog=EXAMPLE.format(command="poetgen sample 床前 --temperature 0.8"),
+    epilog="Example: `poetgen sample 床前 --temperature 0.8`",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 corpus_app = typer.Typer(
     cls=Group,
-    help=tr_noop("Download the corpus, or report on its contents."),
+    help="Download the corpus, or report on its contents.",
     no_args_is_help=True,
-    epilog=EXAMPLE.format(command="poetgen corpus fetch"),
+    epilog="Example: `poetgen corpus fetch`",
 )
 app.add_typer(corpus_app, name="corpus")
 
@@ -58,7 +58,7 @@ for _app, _name, _command, *_examples in (
     (corpus_app, "fetch", fetch, "corpus fetch --output-dir data/tang"),
     (corpus_app, "report", report, "corpus report --corpus data/tang --json"),
 ):
-    _epilog = "\n\n".join(EXAMPLE.format(command=f"poetgen {one}") for one in _examples)
+    _epilog = "\n\n".join(f"Example: `poetgen {one}`" for one in _examples)
     _app.command(_name, cls=Command, epilog=_epilog)(handle_errors(_command))
 
 
@@ -108,5 +108,5 @@ def main() -> NoReturn:
             arguments = [*language, *arguments[:index], *arguments[index + len(language) :]]
             break
     name = "".join(language).removeprefix("--language").removeprefix("=")
-    set_language("zh" if (name or environment_language()) == "zh" else "en")
+    set_language(name or None)
     run_program(app, arguments)
