@@ -33,7 +33,7 @@ class _StderrHandler(logging.Handler):
 def handle_errors(command: Callable[P, None]) -> Callable[P, None]:
     """Return `command` with its errors reported in two lines and its exit code set.
 
-    docs/design.md lists the codes.
+    docs/reference/commands.md lists the codes.
     """
 
     @functools.wraps(command)

@@ -47,8 +47,8 @@ class Group(TyperGroup):
 def help_text(text: str) -> str:
     r"""Return a help text as the catalogue has it: a line per paragraph.
 
-    >>> help_text("Generate poems.\\n\\n    Poems go to\\n    standard output.")
-    'Generate poems.\\n\\nPoems go to standard output.'
+    >>> help_text("Generate poems.\n\n    Poems go to\n    standard output.")
+    'Generate poems.\n\nPoems go to standard output.'
     """
     paragraphs = inspect.cleandoc(text).split("\n\n")
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)

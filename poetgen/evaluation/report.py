@@ -5,8 +5,8 @@ the page show it without further changes.  To add a column of generated poems, a
 `MODES` in `poetgen.evaluation.samples`.  To add a value to a run, add a field to
 `RunReport`, fill it in `poetgen.evaluation.evaluate`, and give it a key in `report_to_json`.
 
-Fields are named and ordered like the JSON keys, which docs/design.md documents.  Does not import torch,
-so that views can use it.
+Fields are named and ordered like the JSON keys, which docs/reference/json.md documents.  Does not
+import torch, so that views can use it.
 """
 
 import math

@@ -74,7 +74,7 @@ class PoemFormatter:
         return poem + (f"\n{self._explanation(sample)}" if self.explain else "")
 
     def record(self, sample: "Sample") -> dict[str, Any]:
-        """Return the JSON object of a poem; docs/design.md describes its keys."""
+        """Return the JSON object of a poem; docs/reference/json.md describes its keys."""
         poem = Poem(to_script(sample.poem.text, self.script))
         request = sample.request
         record = {

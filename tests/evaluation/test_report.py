@@ -29,7 +29,7 @@ from tests.evaluation.bundles import (
 )
 from tests.evaluation.verses import verses
 
-DESIGN = Path(__file__).parent.parent.parent / "docs" / "design.md"
+JSON_PAGE = Path(__file__).parent.parent.parent / "docs" / "reference" / "json.md"
 
 
 def to_json(report: EvaluationReport) -> Any:
@@ -106,7 +106,7 @@ def test_report_to_json_rounds_to_five_digits() -> None:
 
 
 def paths(value: Any, path: str = "") -> Iterator[str]:
-    """Yield the keys of a report as docs/design.md spells them."""
+    """Yield the keys of a report as docs/reference/json.md spells them."""
     name = path.rpartition(".")[2]
     is_leaf = name == "reference" and path != "reference"
     if is_leaf or not isinstance(value, (dict, list)):
@@ -130,7 +130,7 @@ def paths(value: Any, path: str = "") -> Iterator[str]:
 
 def documented() -> tuple[set[str], str]:
     """Return the paths in the table of keys, and the text of its section."""
-    section = DESIGN.read_text(encoding="utf-8").split("## JSON of `eval`")[1].split("\n## ")[0]
+    section = JSON_PAGE.read_text(encoding="utf-8").split("## JSON of `eval`")[1].split("\n## ")[0]
     rows = [row.split(" | ")[0] for row in section.splitlines() if row.startswith("| `")]
     return {key for row in rows for key in re.findall("`([^`]+)`", row)}, section
 
