@@ -6,9 +6,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh
 
-echo "Installing poetgen into ${VENV:-.venv} …" >&2
+echo "Installing poetgen into $VENV …" >&2
 install .
-poetgen=$(cd "$(dirname "$VENV/bin/poetgen")" && pwd)/poetgen
+programs=$(cd "$(dirname "$(venv_python)")" && pwd)
+poetgen=$programs/poetgen
 
 folder=$(mktemp -d)
 cd "$folder"
@@ -23,7 +24,7 @@ cat >&2 <<EOF
 The first poems are by the bundled model.  The last ones are by a model of 0.6 million weights that was
 trained on a few hundred poems for a few seconds.  Next steps:
 
-  source $(dirname "$poetgen")/activate
+  source $programs/activate
   poetgen sample 明月 --model tang --form 七绝
   poetgen train --config base          # the Tang poems, about an hour on two cores
 
