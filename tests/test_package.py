@@ -1,21 +1,28 @@
-"""The package that users install: the content of the wheel, and the public names."""
+"""The package that users install: the wheel, its use without the repository, and the public names."""
 
+import os
 import pydoc
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from mypy import api as mypy
 
 import poetgen
 
 ROOT = Path(__file__).parent.parent
+RESOURCES = ("corpus-manifest.json", "messages.zh.json", "starter.txt", "tang.safetensors")
+TEMPLATES = sorted(path.name for path in (ROOT / "poetgen" / "views" / "templates").glob("*.html"))
 
 
 @pytest.fixture(scope="module")
-def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
@@ -23,7 +30,12 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         check=True,
         capture_output=True,
     )
-    (wheel,) = folder.glob("*.whl")
+    (file,) = folder.glob("*.whl")
+    return file
+
+
+@pytest.fixture(scope="module")
+def wheel_names(wheel: Path) -> set[str]:
     return set(zipfile.ZipFile(wheel).namelist())
 
 
@@ -33,12 +45,11 @@ def test_the_wheel_holds_every_configuration(wheel_names: set[str]) -> None:
     assert names <= wheel_names
 
 
-def test_the_wheel_holds_the_resources_and_the_type_marker(wheel_names: set[str]) -> None:
-    assert {
-        "poetgen/resources/starter.txt",
-        "poetgen/resources/corpus-manifest.json",
-        "poetgen/py.typed",
-    } <= wheel_names
+def test_the_wheel_holds_resources_templates_and_type_marker(wheel_names: set[str]) -> None:
+    assert {f"poetgen/resources/{name}" for name in RESOURCES} <= wheel_names
+    assert len(TEMPLATES) >= 2
+    assert {f"poetgen/views/templates/{name}" for name in TEMPLATES} <= wheel_names
+    assert "poetgen/py.typed" in wheel_names
 
 
 def test_the_wheel_holds_no_tests_and_no_corpus(wheel_names: set[str]) -> None:
@@ -46,12 +57,78 @@ def test_the_wheel_holds_no_tests_and_no_corpus(wheel_names: set[str]) -> None:
     assert all(folder == "poetgen" or folder.endswith(".dist-info") for folder in folders)
 
 
-def test_constraints_pin_every_dependency() -> None:
-    import re
-    import tomllib
+Run = Callable[..., str]
 
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Install the wheel into an empty environment; return a function that runs its programs.
+
+    The dependencies are those of this environment, so nothing is downloaded.  The working directory is
+    empty, and nothing of the repository is on the path.
+    """
+    folder = tmp_path_factory.mktemp("elsewhere")
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("POETGEN_", "PYTHON", "COVERAGE_"))
+    }
+    environment = {**inherited, "POETGEN_LANGUAGE": "en", "PYTHONUTF8": "1"}
+    venv = folder / "venv"
+    programs = venv / ("Scripts" if os.name == "nt" else "bin")
+    work = folder / "work"
+    work.mkdir()
+
+    def run(program: str, *arguments: str) -> str:
+        done = subprocess.run(
+            [str(programs / program), *arguments],
+            cwd=work,
+            env=environment,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=200,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
+    site = run("python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
+    pip = [sys.executable, "-m", "pip", "--python", str(programs / "python"), "install"]
+    options = ["--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"]
+    subprocess.run([*pip, *options, str(wheel)], check=True)
+    ours = Path(torch.__file__).parent.parent
+    (Path(site) / "dependencies.pth").write_text(f"{ours}\n", encoding="utf-8")
+    return run
+
+
+@pytest.mark.slow
+def test_the_wheel_works_without_the_repository(installed: Run, tmp_path: Path) -> None:
+    where = Path(installed("python", "-c", "import poetgen; print(poetgen.__file__)").strip())
+    assert "venv" in where.parts
+    assert ROOT not in where.parents
+
+    poem = installed("poetgen", "sample", "床前", "--seed", "1", "--form", "wujue")
+    assert re.fullmatch(
+        r"床前\w{3}[，。？！]\w{5}[，。？！]\n\w{5}[，。？！]\w{5}[，。？！]\n", poem
+    )
+
+    train = ("--config", "tiny", "--corpus", "starter", "--run", "first", "--device", "cpu")
+    trained = installed("poetgen", "train", *train, "--set", "train.epochs=1")
+    assert trained.splitlines()[-1] == str(Path("checkpoints", "first", "best.safetensors"))
+
+    verses = where.parent / "resources" / "starter.txt"
+    lines = [line for line in verses.read_text(encoding="utf-8").splitlines() if line[0] != "#"]
+    (tmp_path / "poems.txt").write_text("\n".join(lines[:8]), encoding="utf-8")
+    poems = ("--poems", str(tmp_path / "poems.txt"), "--samples-per-form", "0", "--json")
+    assert '"poems": 8,' in installed("poetgen", "eval", *poems)
+
+
+def test_constraints_pin_every_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
+    extras = project["optional-dependencies"]
+    assert extras.keys() >= {"plot", "docs", "dev"}
+    wanted = project["dependencies"] + [one for extra in extras.values() for one in extra]
     names = {re.split("[><=]", requirement)[0].lower() for requirement in wanted}
     pinned = {
         line.split("==")[0].lower()
