@@ -60,7 +60,7 @@ def test_train_then_sample_eval_and_resume() -> None:
     sampled = poetgen("sample", "山", "--seed", "1")
     assert sampled.exit_code == 0
     assert sampled.stdout.startswith("山")
-    assert "checkpoints/short/best.safetensors (newest run)" in sampled.stderr
+    assert sampled.stderr.startswith("model short (newest run; ")
 
     evaluated = poetgen("eval", "--split", "valid", "--json")
     assert evaluated.exit_code == 0
