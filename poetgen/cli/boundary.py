@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from types import FrameType
 from typing import NoReturn, ParamSpec
 
@@ -27,7 +28,10 @@ class _StderrHandler(logging.Handler):
         text = record.getMessage()
         if record.levelno == logging.WARNING:
             text = tr("warning: {text}", text=text)
-        print(text, file=sys.stderr, flush=True)  # noqa: T201
+        bar = sys.modules.get("tqdm")
+        # A message goes above a progress bar, not into its line.
+        with bar.tqdm.external_write_mode(sys.stderr) if bar else nullcontext():
+            print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def handle_errors(command: Callable[P, None]) -> Callable[P, None]:
@@ -41,7 +45,7 @@ def handle_errors(command: Callable[P, None]) -> Callable[P, None]:
         logger = logging.getLogger("poetgen")
         if not any(isinstance(handler, _StderrHandler) for handler in logger.handlers):
             logger.addHandler(_StderrHandler())
-            logger.setLevel(logging.INFO)
+        logger.setLevel(logging.INFO)
         previous = signal.signal(signal.SIGTERM, _terminate)
         try:
             command(*args, **kwargs)
