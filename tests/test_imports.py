@@ -15,7 +15,7 @@ PACKAGE = Path(poetgen.__file__).parent
 # Lowest first.  Parts on the same floor do not import each other.
 FLOORS = [
     {"errors", "language"},
-    {"files", "config", "prosody"},
+    {"files", "config", "progress", "prosody"},
     {"data"},
     {"model"},
     {"runs"},
@@ -35,6 +35,7 @@ WITHOUT_TORCH = {
     "language",
     "files",
     "config",
+    "progress",
     "prosody",
     "data",
     "runs",

@@ -42,9 +42,9 @@ class LineBloomFilter:
 
     def __post_init__(self) -> None:
         if self.bits.dtype != np.uint8 or self.bits.ndim != 1 or not len(self.bits):
-            raise ValueError("the bits of a filter of training lines are not a row of bytes")
+            raise ValueError(tr("the bits of a filter of training lines are not a row of bytes"))
         if not 1 <= self.num_hashes <= MAX_HASHES:
-            raise ValueError(f"a filter of training lines has {self.num_hashes} hashes")
+            raise ValueError(tr("a filter of training lines has {num} hashes", num=self.num_hashes))
 
     @classmethod
     def from_poems(
@@ -58,7 +58,7 @@ class LineBloomFilter:
 
         `rate` is its false-positive rate; the size and number of hashes are optimal for it (Bloom 1970).
         """
-        from tqdm import tqdm  # here, so that reading a model does not load it
+        from poetgen.progress import track  # here, so that reading a model does not load tqdm
 
         lines = {line for poem in poems for line in poem.lines if len(line) >= MIN_SHARED_LINE}
         lines = {line for line in lines if not any(line in others for others in known)}
@@ -66,7 +66,7 @@ class LineBloomFilter:
         num_hashes = max(1, round(-math.log2(rate)))
         bits = np.zeros(max(_MIN_BYTES, num_bytes), np.uint8)
         built = cls(bits, num_hashes, len(lines))
-        for line in tqdm(lines, tr("training lines"), delay=2, leave=False, disable=None, unit=""):
+        for line in track(lines, tr("training lines")):
             for position in built._positions(line):
                 bits[position >> 3] |= 1 << (position & 7)
         return built

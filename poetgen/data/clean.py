@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from poetgen.data.normalize import collapse_marks, normalize, normalize_by_steps
 from poetgen.data.poem import Poem, is_hanzi
 from poetgen.data.read import BrokenRecord, RawRecord
+from poetgen.language import tr, tr_noop, tr_plural
 from poetgen.prosody.marks import MARKS, STOPS, split_lines
 
 # （一作「雨」） and 〖…〗 are editors' notes.  They nest.  Upstream truncated some records, so the last
@@ -33,6 +34,27 @@ MIN_HANZI = 8
 MAX_LINE = 16
 """Characters in the longest line of verse; longer stretches without a mark are prose."""
 
+_LABELS = {
+    "broken_record": tr_noop("broken record"),
+    "empty": tr_noop("empty"),
+    "lacuna": tr_noop("lacuna"),
+    "unencoded_character": tr_noop("unencoded character"),
+    "stub": tr_noop("stub"),
+    "prose": tr_noop("prose"),
+    "duplicate": tr_noop("duplicate"),
+    "near_held_out": tr_noop("near held out"),
+    "note_removed": tr_noop("note removed"),
+    "restored_character": tr_noop("restored character"),
+    "mark_folded": tr_noop("mark folded"),
+    "mark_doubled": tr_noop("mark doubled"),
+    "simplified": tr_noop("converted to simplified"),
+    "variant_folded": tr_noop("variant folded"),
+    "stray_mark": tr_noop("stray mark"),
+    "closed": tr_noop("closed with a stop"),
+    "cut": tr_noop("cut to the token limit"),
+}
+"""The reasons to drop a record, then the changes to a poem, as texts; data/README.md explains them."""
+
 
 @dataclass
 class CleaningReport:
@@ -47,9 +69,15 @@ class CleaningReport:
 
     def faults(self, limit: int = 5) -> list[str]:
         """Return a message for each of the first `limit` broken records, and one for the rest."""
-        messages = [f"left out {fault}" for fault in self.broken[:limit]]
-        if len(self.broken) > limit:
-            messages.append(f"left out {len(self.broken) - limit} more broken records")
+        messages = [tr("broken record dropped: {fault}", fault=one) for one in self.broken[:limit]]
+        if (num_more := len(self.broken) - limit) > 0:
+            messages.append(
+                tr_plural(
+                    num_more,
+                    "{num:,} more broken record dropped",
+                    "{num:,} more broken records dropped",
+                )
+            )
         return messages
 
 
@@ -103,6 +131,11 @@ def clean_text(raw: str) -> tuple[str, list[str]]:
         final = final.rstrip(MARKS) + "。"
         changes.append("closed")
     return final, changes
+
+
+def reason_label(name: str) -> str:
+    """Return the text for a reason to drop a record, or for a change to a poem."""
+    return tr(_LABELS[name])
 
 
 def drop_reason(text: str) -> str | None:

@@ -2,19 +2,18 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tqdm import tqdm
-
-from poetgen.data.clean import CleaningReport, clean
+from poetgen.data.clean import CleaningReport, clean, reason_label
 from poetgen.data.poem import Poem, fingerprint
-from poetgen.data.read import BrokenRecord, RawRecord, read
+from poetgen.data.read import BrokenRecord, RawRecord, corpus_files, read
 from poetgen.data.split import Split, exclude_near_held_out, leaked_lines_rate, split_poems
 from poetgen.data.vocab import Vocabulary
 from poetgen.errors import CorpusError
 from poetgen.language import tr
+from poetgen.progress import track
 from poetgen.prosody.forms import form_of
 from poetgen.prosody.marks import STOPS
 
@@ -70,23 +69,13 @@ def load_corpus(paths: Sequence[Path], extra: Sequence[Path] = ()) -> Corpus:
     Raises:
         CorpusError: a path is missing or unreadable, or no poem is left.
     """
-    poems, cleaning = clean(_records(paths))
+    poems, cleaning = clean(_read_all(paths))
     if not poems:
-        sources = ", ".join(map(str, paths))
-        dropped = ", ".join(
-            f"{count:,} {reason.replace('_', ' ')}"
-            for reason, count in cleaning.dropped.most_common()
-        )
-        raise CorpusError(
-            f"no poem is left of the {cleaning.read} records in {sources}"
-            + (f" ({dropped})" if dropped else ""),
-            "A poem needs two lines, separated by marks or spaces, and eight Han characters; "
-            "give one poem per line, or JSON records.",
-        )
+        raise _no_poem_left(paths, cleaning)
     splits = split_poems(poems)
     if not extra:
         return Corpus(splits, cleaning)
-    others, extra_cleaning = clean(_records(extra))
+    others, extra_cleaning = clean(_read_all(extra))
     known = {poem.characters for poem in poems}
     new = [poem for poem in others if poem.characters not in known]
     kept = exclude_near_held_out(new, splits)
@@ -96,10 +85,27 @@ def load_corpus(paths: Sequence[Path], extra: Sequence[Path] = ()) -> Corpus:
     return Corpus(splits, cleaning, kept, extra_cleaning)
 
 
-def _records(paths: Sequence[Path]) -> Iterable[RawRecord | BrokenRecord]:
-    """Return the records under `paths`; a terminal shows a progress bar after two seconds."""
-    records = (record for path in paths for record in read(path))
-    return tqdm(records, tr("reading poems"), delay=2, leave=False, disable=None, unit="")
+def _read_all(paths: Sequence[Path]) -> Iterator[RawRecord | BrokenRecord]:
+    files = [file for path in paths for file in corpus_files(path)]
+    for file in track(files, tr("reading poems")):
+        yield from read(file)
+
+
+def _no_poem_left(paths: Sequence[Path], cleaning: CleaningReport) -> CorpusError:
+    reasons = cleaning.dropped.most_common()
+    counts = ", ".join(f"{reason_label(reason)} {count:,}" for reason, count in reasons)
+    return CorpusError(
+        tr(
+            "no poem is left of {num:,} records in {files} (dropped: {counts})",
+            num=cleaning.read,
+            files=", ".join(map(str, paths)),
+            counts=counts or tr("none"),
+        ),
+        tr(
+            "A poem needs two lines, separated by marks or spaces, and eight Han characters; give "
+            "one poem per line, or JSON records."
+        ),
+    )
 
 
 def truncate(text: str, max_tokens: int) -> tuple[str, bool]:

@@ -21,10 +21,11 @@ from urllib.request import url2pathname
 
 import pooch
 import requests
-from tqdm import tqdm
 
 from poetgen.errors import CorpusError, UsageError
 from poetgen.files import atomic_write, write_error
+from poetgen.language import tr
+from poetgen.progress import Stage
 
 DEFAULT_COLLECTION = "tang"
 URL_VARIABLE = "POETGEN_CORPUS_URL"
@@ -70,6 +71,15 @@ class FetchReport:
     """Bytes downloaded."""
     folder: Path
 
+    def to_json(self) -> dict[str, object]:
+        """Return the object that `poetgen corpus fetch --json` prints."""
+        return {
+            "folder": str(self.folder),
+            "downloaded": self.num_downloaded,
+            "present": self.num_present,
+            "bytes": self.num_bytes,
+        }
+
 
 class _SourceError(Exception):
     """A source did not provide a file; a transient error is worth a retry."""
@@ -105,7 +115,10 @@ def load_manifest(collection: str) -> Manifest:
     content = json.loads(resource.read_text(encoding="utf-8"))
     if collection not in content["collections"]:
         known = ", ".join(content["collections"])
-        raise UsageError(f"there is no collection {collection!r}", f"Choose one of: {known}.")
+        raise UsageError(
+            tr("there is no collection {name!r}", name=collection),
+            tr("Choose one of: {names}.", names=known),
+        )
     entry = content["collections"][collection]
     return Manifest(
         collection=collection,
@@ -137,8 +150,11 @@ def base_urls(manifest: Manifest, base_url: str | None = None) -> list[str]:
     invalid = [b for b in bases if "://" in b and not re.match("(https?|file)://.", b, re.I)]
     if invalid or not bases:
         raise UsageError(
-            f"the corpus cannot be downloaded from {', '.join(invalid) or repr(given)}",
-            "Give http(s):// or file:// URLs or local folders, separated by commas.",
+            tr(
+                "the corpus cannot be downloaded from {url}",
+                url=", ".join(invalid) or repr(given),
+            ),
+            tr("Give http(s):// or file:// URLs or local folders, separated by commas."),
         )
     return bases
 
@@ -151,7 +167,6 @@ def fetch(
     num_workers: int = 8,
     max_rounds: int = 4,
     backoff_seconds: float = 0.5,
-    show_progress: bool | None = None,
 ) -> FetchReport:
     """Download the files of a collection that are missing from `folder`.
 
@@ -162,7 +177,6 @@ def fetch(
         num_workers: parallel downloads.
         max_rounds: attempts per file and base.
         backoff_seconds: delay before the second round, doubled before each further one.
-        show_progress: None shows the bar (on stderr) only on a terminal.
 
     Raises:
         UsageError: unknown collection or invalid base.
@@ -188,14 +202,11 @@ def fetch(
         atomic_write(folder / file.name, lambda part: part.write_bytes(content))
         return len(content)
 
-    disable = None if show_progress is None else not show_progress
-    bar = tqdm(
-        desc=manifest.collection, total=num_bytes, unit="B", unit_scale=True, disable=disable
-    )
-    with bar, ThreadPoolExecutor(num_workers) as pool:
+    name = tr("downloading {collection}", collection=manifest.collection)
+    with Stage(name, num_bytes, is_bytes=True) as stage, ThreadPoolExecutor(num_workers) as pool:
         try:
             for done in as_completed([pool.submit(download, file) for file in missing]):
-                bar.update(done.result())
+                stage.advance(done.result())
         except BaseException:  # Ctrl-C too: drop waiting downloads, abort running ones
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -229,11 +240,30 @@ def _obtain(
                     sources.remove(source)
         if not sources:
             break
-    advice = "Check the connection and rerun" if sources else "Check the URL and rerun"
+    why = tr(
+        "{file} was not downloaded: {problems}",
+        file=file.name,
+        problems="; ".join(f"{source} {reason}" for source, reason in problems.items()),
+    )
+    values = {"path": file.path, "variable": URL_VARIABLE}
+    if sources:
+        raise CorpusError(
+            why,
+            tr(
+                "Check the connection and rerun the command (downloaded files are kept), or name a "
+                "mirror that has {path} with --url URL or {variable}, or download the files yourself "
+                "and use --corpus PATH.",
+                **values,
+            ),
+        )
     raise CorpusError(
-        f"{file.name} was not downloaded: {'; '.join(f'{s} {r}' for s, r in problems.items())}",
-        f"{advice} the command (fetched files are kept), or name a mirror that has {file.path}"
-        f" with --url URL or {URL_VARIABLE}, or download the files manually and use --corpus PATH.",
+        why,
+        tr(
+            "Check the URL and rerun the command (downloaded files are kept), or name a mirror that "
+            "has {path} with --url URL or {variable}, or download the files yourself and use "
+            "--corpus PATH.",
+            **values,
+        ),
     )
 
 
@@ -258,7 +288,7 @@ def _read(source: str | Path, stop: Event) -> bytes:
         answer = error.response
         assert answer is not None
         is_transient = answer.status_code >= 500 or answer.status_code in BUSY_STATUSES
-        reason = f"answered {answer.status_code} {answer.reason}"
+        reason = tr("answered {status} {reason}", status=answer.status_code, reason=answer.reason)
         raise _SourceError(reason, is_transient=is_transient) from None
     except OSError as error:  # requests' errors are OSErrors; malformed URLs are ValueErrors too
         cause: BaseException = error
@@ -266,7 +296,7 @@ def _read(source: str | Path, stop: Event) -> bytes:
             cause = inner  # the innermost is the most concise: "Connection refused"
         reason = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
         is_transient = not isinstance(source, Path) and not isinstance(error, ValueError)
-        raise _SourceError(f"failed: {reason}", is_transient=is_transient) from None
+        raise _SourceError(tr("failed: {cause}", cause=reason), is_transient=is_transient) from None
 
 
 def _verified(content: bytes, file: CorpusFile) -> bytes:
@@ -274,8 +304,13 @@ def _verified(content: bytes, file: CorpusFile) -> bytes:
     found = hashlib.sha256(content).hexdigest()
     if found != file.sha256:
         raise _SourceError(
-            f"gave {len(content)} bytes with sha256 {found[:12]}…,"
-            f" expected {file.num_bytes} bytes with {file.sha256[:12]}…",
+            tr(
+                "gave {num} bytes with sha256 {found}…, expected {wanted_num} bytes with {wanted}…",
+                num=len(content),
+                found=found[:12],
+                wanted_num=file.num_bytes,
+                wanted=file.sha256[:12],
+            ),
             is_transient=True,
         )
     return content

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from poetgen.errors import CorpusError
+from poetgen.language import tr, tr_noop
 
 SUFFIXES = (".json", ".jsonl", ".txt")
 _MARKS = "，。！？、；：,.!?;:"  # in files, before normalization
 _TITLED = re.compile(f"([^{_MARKS}]{{1,30}})[:：](.+)")
-_FIX_FILE = "Repair or remove the file; `poetgen corpus fetch` replaces damaged corpus files."
+_FIX_FILE = tr_noop(
+    "Repair or remove the file; `poetgen corpus fetch` replaces damaged corpus files."
+)
 
 
 @dataclass(frozen=True)
@@ -53,24 +56,29 @@ def corpus_files(path: Path) -> list[Path]:
     """Return the files that `read` reads from `path`, in natural order of their names."""
     try:
         if not path.exists():
-            collection = " --collection song" if path.name == "song" else ""
+            option = " --collection song" if path.name == "song" else ""
             raise CorpusError(
-                f"there is no corpus at {path}",
-                f"Fetch it with `poetgen corpus fetch{collection}`, or name a file or folder of poems.",
+                tr("there is no corpus at {path}", path=path),
+                tr(
+                    "Fetch it with `{command}`, or name a file or folder of poems.",
+                    command=f"poetgen corpus fetch{option}",
+                ),
             )
         if not path.is_dir():
             return [path]
         # Hidden files belong to the system: macOS creates ._a.json for a.json.
         inside = [f for f in path.iterdir() if f.is_file() and not f.name.startswith(".")]
     except OSError as error:
-        raise CorpusError(f"{path} cannot be read: {error.strerror}", _FIX_FILE) from error
+        raise _unreadable(path, error) from error
     for suffix in SUFFIXES:
         files = [file for file in inside if file.suffix.lower() == suffix]
         if files:
             return sorted(files, key=_natural_order)
     raise CorpusError(
-        f"the folder {path} contains no {', '.join(SUFFIXES)} file",
-        "Fetch the corpus with `poetgen corpus fetch`, or name another path with --corpus.",
+        tr(
+            "the folder {path} contains no {suffixes} file", path=path, suffixes=", ".join(SUFFIXES)
+        ),
+        tr("Fetch the corpus with `poetgen corpus fetch`, or name another path with --corpus."),
     )
 
 
@@ -97,7 +105,7 @@ def _read_file(file: Path) -> Iterator[RawRecord | BrokenRecord]:
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise CorpusError(f"{file} cannot be read: {error.strerror}", _FIX_FILE) from error
+        raise _unreadable(file, error) from error
     text = decoded(content, str(file))
     if file.suffix.lower() == ".json":
         yield from _read_json(file, text)
@@ -105,6 +113,12 @@ def _read_file(file: Path) -> Iterator[RawRecord | BrokenRecord]:
         yield from _read_jsonl(file.name, text)
     else:
         yield from _read_text(file.name, text)
+
+
+def _unreadable(path: Path, error: OSError) -> CorpusError:
+    return CorpusError(
+        tr("{path} cannot be read: {cause}", path=path, cause=error.strerror), tr(_FIX_FILE)
+    )
 
 
 def decoded(content: bytes, name: str) -> str:
@@ -117,8 +131,13 @@ def decoded(content: bytes, name: str) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise CorpusError(
-            f"{name} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}",
-            "Save it as UTF-8 (from GB18030: `iconv -f GB18030 -t UTF-8`) and try again.",
+            tr(
+                "{file} is not UTF-8: byte {position} is {byte:#04x}",
+                file=name,
+                position=error.start,
+                byte=error.object[error.start],
+            ),
+            tr("Save it as UTF-8 (from GB18030: `iconv -f GB18030 -t UTF-8`) and try again."),
         ) from error
 
 
@@ -129,16 +148,25 @@ def _read_json(file: Path, text: str) -> Iterator[RawRecord | BrokenRecord]:
         if text.lstrip().startswith("{") and str(error).startswith("Extra data"):
             yield from _read_jsonl(file.name, text)  # JSON Lines with the suffix .json
             return
-        raise CorpusError(f"{file} is not complete JSON: {error}", _FIX_FILE) from error
+        raise CorpusError(
+            tr("{file} is not complete JSON: {cause}", file=file, cause=error), tr(_FIX_FILE)
+        ) from error
     if isinstance(content, dict):
         content = [content]
     if not isinstance(content, list):
         raise CorpusError(
-            f"{file} contains {type(content).__name__}, not a list of poems",
-            'Expected [{"title": …, "author": …, "paragraphs": ["…"]}, …].',
+            tr(
+                "{file} contains {type}, not a list of poems",
+                file=file,
+                type=type(content).__name__,
+            ),
+            tr(
+                "Expected a layout such as {example}.",
+                example='[{"title": …, "author": …, "paragraphs": ["…"]}, …]',
+            ),
         )
     for index, item in enumerate(content):
-        yield _record(item, f"{file.name}: record {index}")
+        yield _record(item, tr("{file}: record {num}", file=file.name, num=index))
 
 
 def _read_jsonl(name: str, text: str) -> Iterator[RawRecord | BrokenRecord]:
@@ -146,11 +174,15 @@ def _read_jsonl(name: str, text: str) -> Iterator[RawRecord | BrokenRecord]:
     for number, row in enumerate(text.split("\n"), start=1):
         if not row.strip():
             continue
-        location = f"{name}: line {number}"
+        location = _line_location(name, number)
         try:
             yield _record(json.loads(row), location)
         except (ValueError, RecursionError) as error:
-            yield BrokenRecord(location, f"not JSON: {error}")
+            yield BrokenRecord(location, tr("not JSON: {cause}", cause=error))
+
+
+def _line_location(name: str, number: int) -> str:
+    return tr("{file}: line {num}", file=name, num=number)
 
 
 def _read_text(name: str, text: str) -> Iterator[RawRecord | BrokenRecord]:
@@ -164,27 +196,28 @@ def _read_text(name: str, text: str) -> Iterator[RawRecord | BrokenRecord]:
     for number, row in rows:
         titled = _TITLED.match(row) if is_titled else None
         title, poem = titled.groups() if titled else ("", row)
-        yield RawRecord(_verse([poem]), title, "", f"{name}: line {number}")
+        yield RawRecord(_verse([poem]), title, "", _line_location(name, number))
 
 
 def _record(item: object, location: str) -> RawRecord | BrokenRecord:
     """Return a record of the upstream layout or of `poetgen sample --format jsonl` (key "poem")."""
     if not isinstance(item, dict):
-        return BrokenRecord(location, f"expected an object, found {type(item).__name__}")
+        found = type(item).__name__
+        return BrokenRecord(location, tr("expected an object, found {type}", type=found))
     title, author = ("" if item.get(key) is None else item[key] for key in ("title", "author"))
     if not isinstance(title, str) or not isinstance(author, str):
-        return BrokenRecord(location, "title and author must be strings")
+        return BrokenRecord(location, tr("title and author must be strings"))
     for key in ("paragraphs", "poem", "text"):
         if key in item:
             body = item[key]
             break
     else:
-        return BrokenRecord(location, 'no "paragraphs" (nor "poem" nor "text")')
+        return BrokenRecord(location, tr('no "paragraphs" (nor "poem" nor "text")'))
     if isinstance(body, str):
         return RawRecord(_verse([body]), title, author, location)
     if isinstance(body, list) and all(isinstance(line, str) for line in body):
         return RawRecord(_verse(body), title, author, location)
-    return BrokenRecord(location, f'"{key}" must be a string or a list of strings')
+    return BrokenRecord(location, tr('"{key}" must be a string or a list of strings', key=key))
 
 
 def _verse(parts: Sequence[str]) -> str:

@@ -1,8 +1,8 @@
 """Comparison of poems with the same number of real, held-out poems, metric by metric.
 
-Two disjoint samples of real poems and a remainder are drawn.  The first sample is the reference of every
-comparison; the second is measured in place of a model's poems, so that it shows how many metrics are
-flagged at random; the remainder supplies the n-gram frequencies that both are compared with.
+Two disjoint samples of real poems are drawn.  The first is the reference of every comparison.  The second
+is measured as if a model had generated it: it shows how many metrics are flagged at random.  The
+remaining poems supply the n-gram frequencies that both are compared with.
 """
 
 import random
@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from poetgen.data.poem import Poem
 from poetgen.evaluation.intervals import NUM_DIGITS, Estimate
 from poetgen.evaluation.metrics.table import ALL, Background, measure
+from poetgen.language import tr
+from poetgen.progress import track
 from poetgen.prosody.forms import FORMS, form_of
 
 PoemsByForm = dict[str, list[Poem]]
@@ -103,18 +105,25 @@ class RealBaseline:
         self.background = background
         self._references: dict[tuple[tuple[str, int], ...], dict[str, Estimate]] = {}
 
-    def compare(self, poems_by_form: PoemsByForm) -> ComparisonsByForm:
-        """Compare the poems of each form, and all of them pooled; forms without poems are absent.
-
-        The larger of the two samples of a form is cut to the size of the smaller.
-        """
-        equal = {
+    def cut(self, poems_by_form: PoemsByForm) -> PoemsByForm:
+        """Return the poems of each form without those beyond the number of real poems, if any."""
+        return {
             form: poems[: len(self.real.first[form]) or len(poems)]
             for form, poems in poems_by_form.items()
-            if poems
         }
-        by_form = {form: self._compare({form: poems}) for form, poems in equal.items()}
-        return by_form | ({ALL: self._compare(equal)} if len(equal) > 1 else {})
+
+    def compare(self, poems_by_form: PoemsByForm, stage: str = "") -> ComparisonsByForm:
+        """Compare the poems of each form, and all of them pooled; forms without poems are absent.
+
+        The larger of the two samples of a form is cut to the size of the smaller.  `stage` names the
+        work where its progress is shown.
+        """
+        equal = {form: poems for form, poems in self.cut(poems_by_form).items() if poems}
+        groups = {form: {form: poems} for form, poems in equal.items()}
+        if len(groups) > 1:
+            groups[ALL] = equal
+        names = track(groups, stage or tr("measuring poems"))
+        return {form: self._compare(groups[form]) for form in names}
 
     def _compare(self, poems_by_form: Mapping[str, Sequence[Poem]]) -> dict[str, Comparison]:
         reference = self._reference({form: len(poems) for form, poems in poems_by_form.items()})

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from poetgen.config import load_saved_config
 from poetgen.data.bloom import is_mostly_known
-from poetgen.data.clean import clean
+from poetgen.data.clean import clean, reason_label
 from poetgen.data.corpus import DEFAULT_FOLDER, Corpus, corpus_paths, load_corpus
 from poetgen.data.poem import Poem
 from poetgen.data.read import read
 from poetgen.data.split import Split
 from poetgen.errors import CorpusError
 from poetgen.evaluation.metrics.novelty import TrainingLines
+from poetgen.language import tr, tr_plural
 from poetgen.model.file import ModelBundle
 from poetgen.runs import CONFIG
 
@@ -66,7 +67,15 @@ class EvaluationSet:
         for fault in report.faults():
             logger.warning("%s", fault)
         for reason, count in report.dropped.items():
-            logger.warning("%d records of %s are not scored: %s", count, path, reason)
+            logger.warning(
+                tr_plural(
+                    count,
+                    "{num:,} record of {path} is not scored: {reason}",
+                    "{num:,} records of {path} are not scored: {reason}",
+                    path=path,
+                    reason=reason_label(reason),
+                )
+            )
         return eval_set
 
     @classmethod
@@ -113,8 +122,10 @@ def _load_file(path: Path, *, needs_train: bool, baseline: bool) -> EvaluationSe
         return replace(eval_set, train=load_corpus(paths).splits["train"])
     if baseline:
         raise CorpusError(
-            f"--baseline is trained on the corpus, and there is none at {paths[0]}",
-            "Fetch it with `poetgen corpus fetch`, or omit --baseline.",
+            tr(
+                "--baseline needs a corpus for training, and there is none at {path}", path=paths[0]
+            ),
+            tr("Fetch it with `poetgen corpus fetch`, or omit --baseline."),
         )
     return eval_set
 
@@ -131,8 +142,11 @@ def _load_split(
     is_default = paths == [DEFAULT_FOLDER] and not corpus and split is None
     if is_default and can_be_empty and not DEFAULT_FOLDER.exists():
         return EvaluationSet.empty(
-            f"there is no corpus at {DEFAULT_FOLDER}: no likelihood, and no real poems to compare "
-            "with (poetgen corpus fetch downloads it)"
+            tr(
+                "there is no corpus at {path}: no likelihood, and no real poems to compare with "
+                "(download it with `poetgen corpus fetch`)",
+                path=DEFAULT_FOLDER,
+            )
         )
     source = ", ".join(map(str, paths))
     return EvaluationSet.from_split(load_corpus(paths), source, split or "test")
@@ -158,33 +172,13 @@ def exclude_training_overlap(
     Raises:
         CorpusError: no poem is left.
     """
-    warnings = list(eval_set.warnings)
-    foreign: list[TrainingLines] = []
-    for bundle in bundles if eval_set.poems else ():
-        lines = TrainingLines(filters=bundle.training_lines)
-        num_shared = sum(map(lines.overlaps, eval_set.poems))
-        num_known = sum(is_mostly_known(p.lines, bundle.training_lines) for p in eval_set.poems)
-        if eval_set.corpus_fingerprint is None:
-            if num_shared:
-                warnings.append(
-                    f"{num_shared:,} of these poems share a line with the training text of {bundle.path}"
-                )
-        elif bundle.corpus_fingerprint != eval_set.corpus_fingerprint:
-            foreign.append(lines)
-            consequence = (
-                f"{num_shared:,} poems that share a line with its training text are excluded"
-                if bundle.training_lines
-                else "poems of this split may be in its training text, which it has no record of"
-            )
-            warnings.append(
-                f"{bundle.path} was trained on another corpus ({bundle.corpus_fingerprint}, "
-                f"not {eval_set.corpus_fingerprint}): {consequence}"
-            )
-        elif num_known:
-            warnings.append(
-                f"{num_known:,} of these poems are in the training text of {bundle.path}, or of the "
-                "model that it was initialized from: its metrics are too good"
-            )
+    checked = bundles if eval_set.poems else ()
+    warnings = [*eval_set.warnings, *filter(None, (_overlap_warning(b, eval_set) for b in checked))]
+    foreign = [
+        TrainingLines(filters=bundle.training_lines)
+        for bundle in checked
+        if _has_other_corpus(bundle, eval_set)
+    ]
     poems, others = (
         [poem for poem in part if not any(lines.overlaps(poem) for lines in foreign)]
         for part in (eval_set.poems, eval_set.other_held_out)
@@ -192,9 +186,12 @@ def exclude_training_overlap(
     num_excluded = len(eval_set.poems) - len(poems)
     if num_excluded and not poems:
         raise CorpusError(
-            f"all {num_excluded:,} poems of {eval_set.source} share a line with the training text of "
-            "a model",
-            "Name another --split or --corpus, or score all of them as a file with --poems.",
+            tr(
+                "all {num:,} poems of {source} share a line with the training text of a model",
+                num=num_excluded,
+                source=eval_set.source,
+            ),
+            tr("Name another --split or --corpus, or score all of them as a file with --poems."),
         )
     return replace(
         eval_set,
@@ -205,10 +202,61 @@ def exclude_training_overlap(
     )
 
 
+def _has_other_corpus(bundle: ModelBundle, eval_set: EvaluationSet) -> bool:
+    """Whether the split is one of another corpus than the model was trained on."""
+    return eval_set.corpus_fingerprint not in (None, bundle.corpus_fingerprint)
+
+
+def _overlap_warning(bundle: ModelBundle, eval_set: EvaluationSet) -> str:
+    """Return a warning of poems that a model may have been trained on; empty if there are none."""
+    lines = TrainingLines(filters=bundle.training_lines)
+    num_shared = sum(map(lines.overlaps, eval_set.poems))
+    if _has_other_corpus(bundle, eval_set):
+        return _other_corpus_warning(bundle, eval_set, num_shared)
+    if eval_set.corpus_fingerprint is None:
+        if not num_shared:
+            return ""
+        return tr_plural(
+            num_shared,
+            "{num:,} of these poems shares a line with the training text of {model}",
+            "{num:,} of these poems share a line with the training text of {model}",
+            model=bundle.path,
+        )
+    num_known = sum(is_mostly_known(p.lines, bundle.training_lines) for p in eval_set.poems)
+    if not num_known:
+        return ""
+    return tr_plural(
+        num_known,
+        "{num:,} of these poems is in the training text of {model}, or of the model that it was "
+        "initialized from: its metrics are too good",
+        "{num:,} of these poems are in the training text of {model}, or of the model that it was "
+        "initialized from: its metrics are too good",
+        model=bundle.path,
+    )
+
+
+def _other_corpus_warning(bundle: ModelBundle, eval_set: EvaluationSet, num_shared: int) -> str:
+    if bundle.training_lines:
+        consequence = tr_plural(
+            num_shared,
+            "{num:,} poem that shares a line with its training text is excluded",
+            "{num:,} poems that share a line with its training text are excluded",
+        )
+    else:
+        consequence = tr("poems of this split may be in its training text, which is not recorded")
+    return tr(
+        "{model} was trained on another corpus ({trained_on}, not {corpus}): {consequence}",
+        model=bundle.path,
+        trained_on=bundle.corpus_fingerprint,
+        corpus=eval_set.corpus_fingerprint,
+        consequence=consequence,
+    )
+
+
 def _require_poems(eval_set: EvaluationSet) -> EvaluationSet:
     if not eval_set.poems:
         raise CorpusError(
-            f"there is no poem to evaluate on in {eval_set.source}",
-            "Name another --split, --corpus or file of --poems.",
+            tr("there is no poem to evaluate on in {source}", source=eval_set.source),
+            tr("Name another --split, --corpus or --poems file."),
         )
     return eval_set

@@ -3,10 +3,8 @@
 1. Draw samples of real poems from the evaluation set (`comparison`).
 2. Score the evaluation set under each model (`likelihood`).
 3. Generate poems with each model at each temperature (`samples`).
-4. Measure them next to the same number of real poems (`comparison`, `metrics`).
+4. Measure them, and the same number of real poems (`comparison`, `metrics`).
 5. Return the report (`report`).
-
-Progress bars appear on stderr if it is a terminal.
 """
 
 import hashlib
@@ -14,11 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from tqdm import tqdm
-
 from poetgen.data.poem import Poem, fingerprint
-from poetgen.evaluation.comparison import PoemsByForm, RealBaseline, count_flagged, draw_real
+from poetgen.evaluation.comparison import (
+    PoemsByForm,
+    RealBaseline,
+    RealPoems,
+    count_flagged,
+    draw_real,
+)
 from poetgen.evaluation.dataset import EvaluationSet
+from poetgen.evaluation.estimate import log_estimate
 from poetgen.evaluation.likelihood import evaluate_likelihood
 from poetgen.evaluation.metrics.diversity import rank_frequency
 from poetgen.evaluation.metrics.novelty import TrainingLines, TrainingNGrams
@@ -33,10 +36,11 @@ from poetgen.evaluation.report import (
     SamplingSettings,
 )
 from poetgen.evaluation.samples import FREE, MODES, SampleSet, count_forms, sample_by_form
+from poetgen.language import tr
 from poetgen.model.file import ModelBundle
 from poetgen.model.network import PoemRNN
 from poetgen.prosody.forms import FORMS
-from poetgen.runs import BUNDLED
+from poetgen.runs import BUNDLED, model_name
 from poetgen.sampling.generator import Generator
 from poetgen.sampling.options import DEFAULT_PARTICLES, Options
 
@@ -77,34 +81,20 @@ def evaluate_models(
 
     `generated` are named samples from elsewhere, measured like those of a model.
     """
-    settings = ReportSettings(
-        source=eval_set.source,
-        split=eval_set.split,
-        corpus=eval_set.corpus_fingerprint,
-        poems=len(eval_set.poems),
-        poems_fingerprint=fingerprint(eval_set.poems),
-        num_excluded=eval_set.num_excluded,
-        warnings=eval_set.warnings,
+    real = draw_real(
+        eval_set.poems, eval_set.other_held_out, count=config.samples_per_form, seed=config.seed
     )
-    runs = [
-        RunReport(
-            model=BUNDLED.stem if bundle.path == BUNDLED else str(bundle.path),
-            fingerprint=weights_fingerprint(bundle.network),
-            trained_on=bundle.corpus_fingerprint,
-            likelihood=evaluate_likelihood(
-                bundle, eval_set, seed=config.seed, baseline=config.baseline
-            ),
-        )
-        for bundle in bundles
-    ]
+    counts = {form: len(real.first[form]) or config.samples_per_form for form in FORMS}
+    modes = tuple(MODES) if config.constrained else (FREE,)
+    log_estimate(
+        bundles, eval_set.poems, counts, modes=modes, num_temperatures=len(config.temperatures)
+    )
+    settings = _settings(eval_set)
+    runs = [_likelihood_run(bundle, eval_set, config) for bundle in bundles]
     if not config.samples_per_form:
         return EvaluationReport(settings, None, runs)
-    with tqdm(desc="real poems", total=1, leave=False, disable=None, unit="") as bar:
-        *baselines, file_baseline = all_baselines = _real_baselines(bundles, eval_set, config)
-        reference = _reference(eval_set, all_baselines[0])
-        bar.update()
-    real = file_baseline.real.first
-    counts = {form: len(real[form]) or config.samples_per_form for form in FORMS}
+    *baselines, file_baseline = all_baselines = _real_baselines(bundles, eval_set, real, config)
+    reference = _reference(eval_set, all_baselines[0])
     particles = DEFAULT_PARTICLES if config.constrained else None
     sampling = SamplingSettings(counts, config.temperatures, config.seed, particles)
     sampled_runs = [
@@ -119,7 +109,7 @@ def evaluate_models(
     ]
     missing = file_baseline.background.missing
     file_runs = [
-        RunReport(name, missing=missing, columns={FREE: _column(samples, file_baseline)})
+        RunReport(name, missing=missing, columns={FREE: _column(name, samples, file_baseline)})
         for name, samples in generated
     ]
     return EvaluationReport(
@@ -127,12 +117,34 @@ def evaluate_models(
     )
 
 
+def _settings(eval_set: EvaluationSet) -> ReportSettings:
+    return ReportSettings(
+        source=eval_set.source,
+        split=eval_set.split,
+        corpus=eval_set.corpus_fingerprint,
+        poems=len(eval_set.poems),
+        poems_fingerprint=fingerprint(eval_set.poems),
+        num_excluded=eval_set.num_excluded,
+        warnings=eval_set.warnings,
+    )
+
+
+def _likelihood_run(bundle: ModelBundle, eval_set: EvaluationSet, config: EvalConfig) -> RunReport:
+    return RunReport(
+        model=BUNDLED.stem if bundle.path == BUNDLED else str(bundle.path),
+        fingerprint=weights_fingerprint(bundle.network),
+        trained_on=bundle.corpus_fingerprint,
+        likelihood=evaluate_likelihood(
+            bundle, eval_set, seed=config.seed, baseline=config.baseline
+        ),
+    )
+
+
 def _real_baselines(
-    bundles: Sequence[ModelBundle], eval_set: EvaluationSet, config: EvalConfig
+    bundles: Sequence[ModelBundle], eval_set: EvaluationSet, real: RealPoems, config: EvalConfig
 ) -> list[RealBaseline]:
     """Return a baseline per model, with its record of training lines, then one for files."""
-    train, count = eval_set.train, config.samples_per_form
-    real = draw_real(eval_set.poems, eval_set.other_held_out, count=count, seed=config.seed)
+    train = eval_set.train
     ngrams = TrainingNGrams(train) if train else None
     return [
         RealBaseline(real, Background(TrainingLines(train, lines), ngrams, real.rest, config.seed))
@@ -145,12 +157,11 @@ def _reference(eval_set: EvaluationSet, baseline: RealBaseline) -> ReferenceRepo
     real = baseline.real
     if not any(real.first.values()):
         return None
+    second = baseline.compare(real.second, tr("measuring real poems"))
     return ReferenceReport(
         poems=_count(real.first),
         forms=count_forms(eval_set.poems),
-        second_sample=NullSample(
-            _count(real.second), *count_flagged(baseline.compare(real.second))
-        ),
+        second_sample=NullSample(_count(real.second), *count_flagged(second)),
         rank_frequency=rank_frequency(chain(*real.first.values())),
     )
 
@@ -168,18 +179,19 @@ def _sample_columns(
             seed=sampling.seed,
             mode=mode,
         )
-        columns[mode] = _column(samples, baseline)
+        columns[mode] = _column(model_name(bundle.path), samples, baseline)
     return columns
 
 
-def _column(samples: SampleSet, baseline: RealBaseline) -> ReportColumn:
-    metrics = baseline.compare(samples.poems)
+def _column(name: str, samples: SampleSet, baseline: RealBaseline) -> ReportColumn:
+    measured = baseline.cut(samples.poems)
+    metrics = baseline.compare(measured, tr("{model}: measuring", model=name))
     if samples.forms:  # poems sorted by their form are in it by construction
         for of_form in metrics.values():
             of_form.pop("in_form", None)
     compared, flagged = count_flagged(metrics)
     return ReportColumn(
-        poems=_count(samples.poems),
+        poems=_count(measured),
         form_given=samples.form_given,
         generated=samples.num_generated,
         failed=samples.num_failed,

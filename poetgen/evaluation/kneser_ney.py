@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from poetgen.data.poem import Poem, is_hanzi
 from poetgen.data.vocab import BOS, EOS, UNK, Vocabulary
 from poetgen.evaluation.ngram_index import Ints, NGramIndex, join_sequences
+from poetgen.language import tr
 from poetgen.model.scoring import Likelihood, unknown_surcharge
+from poetgen.progress import track
 
 Floats = NDArray[np.float64]
 
 ORDERS = (2, 3, 4, 5)
-
-
 FALLBACK = (0.5, 1.0, 1.5)
 """Discounts where too few n-grams have a count of one to four for the formula (as in KenLM)."""
 
@@ -141,5 +141,5 @@ def kneser_ney_likelihoods(
             hanzi=sum(map(is_hanzi, "".join(poem.text for poem in poems))),
             nats=float(-np.log(model.probabilities(tokens, order)[counted]).sum()) + surcharge,
         )
-        for order in orders
+        for order in track(orders, tr("scoring with Kneser–Ney models"))
     }

@@ -4,16 +4,16 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tqdm import tqdm
-
 from poetgen.data.conditions import Conditions, conditions_of, encode_conditions, restrict_to
 from poetgen.data.poem import Poem
 from poetgen.evaluation.dataset import EvaluationSet
 from poetgen.evaluation.kneser_ney import kneser_ney_likelihoods
 from poetgen.evaluation.metrics.table import ALL
 from poetgen.evaluation.report import NOTHING, LikelihoodReport
+from poetgen.language import tr
 from poetgen.model.file import ModelBundle
 from poetgen.model.scoring import score, total
+from poetgen.progress import Stage
 from poetgen.prosody.forms import FORMS, OTHER, form_of
 from poetgen.runs import model_name
 
@@ -34,16 +34,17 @@ def evaluate_likelihood(
         return None
     subset = _draw_subset(poems, NUM_CONDITIONED, seed)
     subset_poems = [poems[i] for i in subset]
-    conditions = _available_conditions(bundle, subset_poems)
+    conditions = available_conditions(bundle, subset_poems)
     num_scored = len(poems) + len(conditions) * len(subset)
-    name = f"{model_name(bundle.path)}: likelihood"
-    with tqdm(desc=name, total=num_scored, leave=False, disable=None, unit="") as bar:
-        scores = score(bundle.network, poems, vocab)
-        bar.update(len(poems))
+    network = bundle.network
+    with Stage(tr("{model}: scoring", model=model_name(bundle.path)), num_scored) as stage:
+        scores = score(network, poems, vocab, advance=stage.advance)
         given = {NOTHING: total([scores[i] for i in subset])} if conditions else {}
-        for condition, values in conditions.items():
-            given[condition] = total(score(bundle.network, subset_poems, vocab, conditions=values))
-            bar.update(len(subset))
+        for name, each in conditions.items():
+            conditioned = score(
+                network, subset_poems, vocab, conditions=each, advance=stage.advance
+            )
+            given[name] = total(conditioned)
     forms = [form_of(poem.lines) for poem in poems]
     by_form = {
         form: total([one for one, own in zip(scores, forms, strict=True) if own == form])
@@ -53,10 +54,7 @@ def evaluate_likelihood(
     report = LikelihoodReport(total(scores), by_form, given)
     if not (baseline and eval_set.train):
         return report
-    with tqdm(desc="Kneser–Ney", total=1, leave=False, disable=None, unit="") as bar:
-        ngram_models = kneser_ney_likelihoods(eval_set.train, poems, vocab)
-        bar.update()
-    return replace(report, baseline=ngram_models)
+    return replace(report, baseline=kneser_ney_likelihoods(eval_set.train, poems, vocab))
 
 
 def _draw_subset(poems: Sequence[Poem], num: int, seed: int) -> list[int]:
@@ -68,9 +66,7 @@ def _draw_subset(poems: Sequence[Poem], num: int, seed: int) -> list[int]:
     return sorted(random.Random(f"{seed}:told").sample(indices, num))
 
 
-def _available_conditions(
-    bundle: ModelBundle, poems: Sequence[Poem]
-) -> dict[str, list[Conditions]]:
+def available_conditions(bundle: ModelBundle, poems: Sequence[Poem]) -> dict[str, list[Conditions]]:
     """Return, for each supported condition and for all together, its value for each poem."""
     known = [conditions_of(poem) for poem in poems]
     by_condition = {name: [restrict_to(one, (name,)) for one in known] for name in CONDITIONS}

@@ -11,6 +11,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from poetgen.language import tr
+from poetgen.progress import track
+
 Ints = NDArray[np.int64]
 
 _NONE = -1
@@ -63,7 +66,7 @@ class NGramIndex:
         self._ngrams: dict[int, NGrams] = {}
         tokens = join_sequences(sequences)
         ids = tokens
-        for n in range(2, order + 1):
+        for n in track(range(2, order + 1), tr("counting n-grams")):
             positions, keys = _keys(ids, tokens, n, num_symbols)
             unique, first, inverse, counts = np.unique(
                 keys, return_index=True, return_inverse=True, return_counts=True

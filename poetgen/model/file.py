@@ -19,6 +19,7 @@ from poetgen.config import Config
 from poetgen.data.bloom import LineBloomFilter
 from poetgen.data.vocab import Vocabulary
 from poetgen.files import atomic_write
+from poetgen.language import tr
 from poetgen.model.format import (
     SCALE,
     FileHeader,
@@ -139,5 +140,6 @@ def _weight(file: OpenModelFile, name: str) -> Tensor:
     if name + SCALE in file.header.tensors:
         weight *= torch.tensor(file.array(name + SCALE))
     if not bool(weight.isfinite().all()):
-        raise damaged(file.path, f"{name} has a value that is not a finite number")
+        why = tr("{tensor} has a value that is not a finite number", tensor=name)
+        raise damaged(file.path, why)
     return weight

@@ -24,6 +24,7 @@ from poetgen.config import Config, ModelConfig, build_config, migrate
 from poetgen.data.bloom import MAX_HASHES
 from poetgen.data.vocab import SPECIALS, Vocabulary
 from poetgen.errors import ConfigError, ModelFileError
+from poetgen.language import tr
 
 FORMAT_VERSION = 2
 SCALE = ".scale"
@@ -34,9 +35,9 @@ LOCAL_KEYS = {"data": {"corpus", "extra_train"}, "train": {"init_from"}}
 _HEADER_KEY = "poetgen"
 _CHECKSUM_KEY = "poetgen.crc32"
 _TRAINING_LINES = "training_lines"
+_CONFIGURATION = "its configuration"
 _DTYPES = {"float32": "F32", "int8": "I8", "uint8": "U8"}
 _NUM_GATES = {"lstm": 4, "gru": 3, "rnn": 1}
-_FIX = "Name another model (tang is the bundled one), or train one: poetgen train"
 
 
 class TensorSpec(NamedTuple):
@@ -108,7 +109,9 @@ class OpenModelFile:
         array: NDArray[Any] = self._tensors.get_tensor(name)
         stated = self.header.tensors[name].checksum
         if stated and TensorSpec.of(array).checksum != stated:
-            raise damaged(self.path, f"the values of {name} do not match their checksum")
+            raise damaged(
+                self.path, tr("the values of {tensor} do not match their checksum", tensor=name)
+            )
         return array
 
 
@@ -120,17 +123,18 @@ def open_model_file(path: Path) -> Iterator[OpenModelFile]:
         ModelFileError: missing, damaged, a pickle, of an unknown format version, or inconsistent.
     """
     if not path.is_file():
-        raise ModelFileError(f"there is no model file {path}", _FIX)
+        raise ModelFileError(tr("there is no model file {path}", path=path), _choose_another())
     try:
         with path.open("rb") as stream:
             start = stream.read(9)
     except OSError as error:
-        raise ModelFileError(f"{path} cannot be read: {error.strerror}", _FIX) from error
+        why = tr("{path} cannot be read: {cause}", path=path, cause=error.strerror)
+        raise ModelFileError(why, _choose_another()) from error
     # A safetensors file begins with eight bytes of length and a brace.
     if start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
         raise ModelFileError(
-            f"{path} is a pickle, not a .safetensors model file; pickles can run code, so none is read",
-            "Use the run's best.safetensors, or name another model (tang is the bundled one).",
+            tr("{path} is a pickle, not a .safetensors file; pickles are never read", path=path),
+            tr("Use the run's best.safetensors, or name another model (tang is the bundled one)."),
         )
     try:
         with safe_open(path, framework="np") as file:
@@ -165,26 +169,31 @@ def parse_header(
     """
     text = metadata.get(_HEADER_KEY)
     if text is None:
-        raise ModelFileError(f"{path} is a safetensors file, but not one of poetgen's", _FIX)
+        why = tr("{path} is a safetensors file, but not one of poetgen's", path=path)
+        raise ModelFileError(why, _choose_another())
     try:
         checksum = metadata.get(_CHECKSUM_KEY)
         if checksum is not None and checksum != text_checksum(text):
-            raise ValueError("its header does not match its checksum")
+            raise ValueError(tr("its header does not match its checksum"))
         values = json.loads(text)
         version = values.get("format_version")
         if version not in (1, FORMAT_VERSION):
             raise ModelFileError(
-                f"{path} has format version {version}; this poetgen reads versions 1 and 2",
-                "Install the poetgen that wrote it, or name another model (tang is the bundled one).",
+                tr(
+                    "{path} has format version {version}; this poetgen reads versions 1 and 2",
+                    path=path,
+                    version=version,
+                ),
+                tr("Install a newer poetgen, or name another model (tang is the bundled one)."),
             )
         if version == 1:
             values = migrate_header(values, stored)
         elif checksum is None:
-            raise ValueError("its header has no checksum")
+            raise ValueError(tr("its header has no checksum"))
         header = _validated(values)
         _check_tensors(header, stored)
     except KeyError as error:
-        raise damaged(path, f"its header has no {error.args[0]}") from error
+        raise damaged(path, tr("its header has no {key}", key=error.args[0])) from error
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise damaged(path, str(error)) from error
     return header
@@ -247,15 +256,24 @@ def text_checksum(text: str) -> str:
 def damaged(path: Path, why: str) -> ModelFileError:
     """Return the error to raise for a model file with a defect."""
     why = " ".join(why.split())
-    return ModelFileError(f"{path} is damaged or not a model file: {why}", _FIX)
+    return ModelFileError(
+        tr("{path} is damaged or not a model file: {cause}", path=path, cause=why),
+        _choose_another(),
+    )
+
+
+def _choose_another() -> str:
+    return tr("Name another model (tang is the bundled one), or train one: poetgen train")
 
 
 def _validated(values: Mapping[str, Any]) -> FileHeader:
     """Return the header of version 2 `values`; raises ValueError, TypeError or KeyError."""
     try:
-        config = build_config(values["config"], origin="its configuration")
+        config = build_config(values["config"], origin=_CONFIGURATION)
     except ConfigError as error:
-        raise ValueError(error.why) from error
+        # Translated here, not before: no valid file needs the catalogue.
+        why = error.why.replace(_CONFIGURATION, tr("its configuration"), 1)
+        raise ValueError(why) from error
     symbols, metrics = values["vocabulary"], values["metrics"]
     if (
         not isinstance(symbols, list)
@@ -263,11 +281,11 @@ def _validated(values: Mapping[str, Any]) -> FileHeader:
         or tuple(symbols[: len(SPECIALS)]) != SPECIALS
         or len(set(symbols)) != len(symbols)
     ):
-        raise ValueError("its vocabulary is not a list of distinct symbols")
+        raise ValueError(tr("its vocabulary is not a list of distinct symbols"))
     if not isinstance(metrics, dict) or not all(
         isinstance(value, int | float) for value in metrics.values()
     ):
-        raise ValueError("its metrics are not an object of numbers")
+        raise ValueError(tr("its metrics are not an object of numbers"))
     return FileHeader(
         config=config,
         vocab=Vocabulary(tuple(symbols)),
@@ -299,13 +317,23 @@ def _check_tensors(header: FileHeader, stored: Mapping[str, TensorSpec]) -> None
         bits = header.tensors.get(lines.tensor)
         expected[lines.tensor] = TensorSpec("U8", (max(1, math.prod(bits.shape)) if bits else 1,))
         if not 1 <= lines.num_hashes <= MAX_HASHES:
-            raise ValueError(f"{lines.tensor} has {lines.num_hashes} hashes")
-    for source, found, wanted in (
-        ("its header", stored, header.tensors),
-        ("its configuration", header.tensors, expected),
+            raise ValueError(
+                tr("{tensor} has {num} hashes", tensor=lines.tensor, num=lines.num_hashes)
+            )
+    for of_header, found, wanted in (
+        (True, stored, header.tensors),
+        (False, header.tensors, expected),
     ):
         for name in sorted(found.keys() | wanted.keys()):
             has, needs = found.get(name), wanted.get(name)
-            if not (has and needs and has[:2] == needs[:2]):
-                texts = [f"{s.dtype} {list(s.shape)}" if s else "nothing" for s in (has, needs)]
-                raise ValueError(f"{name}: the file has {texts[0]}, {source} asks for {texts[1]}")
+            if has and needs and has[:2] == needs[:2]:
+                continue
+            texts = [f"{s.dtype} {list(s.shape)}" if s else tr("nothing") for s in (has, needs)]
+            values = {"tensor": name, "found": texts[0], "wanted": texts[1]}
+            raise ValueError(
+                tr("{tensor}: the file has {found}, its header asks for {wanted}", **values)
+                if of_header
+                else tr(
+                    "{tensor}: the file has {found}, its configuration asks for {wanted}", **values
+                )
+            )

@@ -19,6 +19,7 @@ from torch.nn.functional import dropout, embedding, linear
 
 from poetgen.config import ModelConfig
 from poetgen.errors import UsageError
+from poetgen.language import tr
 from poetgen.model.cell import CellWeights, gru_step, lstm_step, rnn_step
 from poetgen.model.dropout import embedding_dropout, variational_dropout, weight_dropout
 
@@ -170,11 +171,17 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         name = next(device for device, is_available in available.items() if is_available())
     elif name not in available:
-        raise UsageError(f"there is no device {name!r}", f"Choose auto, {', '.join(available)}.")
+        names = ", ".join(("auto", *available))
+        raise UsageError(
+            tr("there is no device {name!r}", name=name), tr("Choose one of: {names}.", names=names)
+        )
     elif not available[name]():
         raise UsageError(
-            f"{name.upper()} is not available on this machine, or this torch build lacks it",
-            "Use --device auto, or install a torch build that supports it.",
+            tr(
+                "{device} is not available on this machine, or this torch build lacks it",
+                device=name.upper(),
+            ),
+            tr("Use --device auto, or install a torch build that supports it."),
         )
     return torch.device(name)
 

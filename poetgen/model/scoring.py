@@ -26,6 +26,8 @@ from poetgen.model.network import PoemRNN
 
 CJK_BLOCK = 0x9FFF - 0x4E00 + 1
 """Code points in Unicode's CJK Unified Ideographs block: 20,992."""
+BATCH_TOKENS = 4096
+"""Tokens per batch of `score`, padding included."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def score(
     vocab: Vocabulary,
     *,
     conditions: Sequence[Conditions] = (),
-    batch_tokens: int = 4096,
+    batch_tokens: int = BATCH_TOKENS,
     advance: Callable[[int], object] = lambda _: None,
 ) -> list[Likelihood]:
     """Return the likelihood of each poem, in order, by the convention of this module.

@@ -28,6 +28,7 @@ from poetgen.data.fetch import (
     missing_files,
 )
 from poetgen.errors import CorpusError, OutputError, PoetgenError, UsageError
+from tests import bars
 
 VERSES = ["山色入秋窗，", "溪聲到曉床。", "一燈人未睡，", "數雁過瀟湘。"]
 CONTENTS = {
@@ -160,12 +161,17 @@ def test_fetch_is_silent_without_terminal(
 
 
 def test_fetch_shows_progress_on_stderr(
-    upstream: Upstream, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    upstream: Upstream,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    get(tmp_path, upstream.url, show_progress=True)
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert "small: 100%" in err
+    shown = bars.record(monkeypatch)
+    get(tmp_path, upstream.url)
+    assert capfd.readouterr().out == ""
+    assert [(bar.desc, bar.n) for bar in shown] == [
+        ("downloading small", sum(map(len, CONTENTS.values())))
+    ]
 
 
 @pytest.mark.parametrize("step", ["cut", "wrong", "slow", 503, 429])

@@ -88,7 +88,7 @@ def test_exclude_warns_without_recorded_lines() -> None:
     eval_set = a_set(corpus_fingerprint="c0ffee")
     found = exclude_training_overlap(eval_set, [MODEL])
     assert found.poems == eval_set.poems
-    assert "has no record of" in found.warnings[0]
+    assert "which is not recorded" in found.warnings[0]
 
 
 def test_exclude_keeps_and_counts_poems_of_a_file() -> None:
@@ -121,8 +121,7 @@ def test_from_file_cleans_and_logs_dropped_records(
         [Poem("山云归去晚，溪月照人来。")], str(path)
     )
     assert sorted(caplog.messages) == [
-        f"1 records of {path} are not scored: {reason}"
-        for reason in ("duplicate", "lacuna", "stub")
+        f"1 record of {path} is not scored: {reason}" for reason in ("duplicate", "lacuna", "stub")
     ]
 
 
@@ -132,7 +131,7 @@ def test_from_file_reads_jsonl_of_sample(tmp_path: Path, caplog: pytest.LogCaptu
     path.write_text(json.dumps(record) + "\n" + '{"poem": 5}\n', encoding="utf-8")
     eval_set = EvaluationSet.from_file(path)
     assert [poem.text for poem in eval_set.poems] == ["山云归去晚，溪月照人来。"]
-    assert f"1 records of {path} are not scored: broken_record" in caplog.messages
+    assert f"1 record of {path} is not scored: broken record" in caplog.messages
 
 
 @pytest.mark.parametrize("content", ["", "山云。\n"])

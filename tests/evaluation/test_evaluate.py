@@ -1,12 +1,11 @@
 """Reports on models with known probabilities, and on samples from elsewhere."""
 
+import logging
 import math
 import re
 from dataclasses import replace
-from typing import Any, ClassVar
 
 import pytest
-from tqdm import tqdm
 
 from poetgen.config import Config
 from poetgen.data.bloom import LineBloomFilter
@@ -17,6 +16,7 @@ from poetgen.evaluation.evaluate import EvalConfig, evaluate_models, weights_fin
 from poetgen.evaluation.metrics.table import METRICS
 from poetgen.evaluation.report import EvaluationReport, ReportSettings
 from poetgen.model.file import ModelBundle
+from tests import bars
 from tests.evaluation.bundles import (
     POEMS,
     PROBABILITIES,
@@ -140,31 +140,44 @@ def test_evaluate_has_a_run_per_model_and_temperature(conditional: ModelBundle) 
     assert runs[0].likelihood == runs[1].likelihood
 
 
-class Recorder(tqdm):  # type: ignore[type-arg]
-    """A progress bar that is enabled without a terminal, and recorded."""
-
-    bars: ClassVar[list["Recorder"]] = []
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options | {"disable": False})
-        self.bars.append(self)
-
-
 def test_evaluate_reports_progress_up_to_the_total(
     conditional: ModelBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Recorder, "bars", [])
-    for module in ("evaluate", "likelihood", "samples"):
-        monkeypatch.setattr(f"poetgen.evaluation.{module}.tqdm", Recorder)
+    shown = bars.record(monkeypatch)
     eval_set = eval_set_of(verses("五绝", 6, 1), train=verses("五绝", 6, 2))
     evaluate_models([conditional], eval_set, EvalConfig(samples_per_form=2, baseline=True))
-    assert [bar.desc for bar in Recorder.bars] == [
-        "conditional: likelihood",
-        "Kneser–Ney",
-        "real poems",
-        "conditional at 0.8, free",
+    assert [bar.desc for bar in shown] == [
+        "conditional: scoring",
+        "counting n-grams",
+        "scoring with Kneser–Ney models",
+        "counting n-grams",
+        "measuring real poems",
+        "conditional, temperature 0.8, free: generating",
+        "conditional: measuring",
     ]
-    assert all(bar.n == bar.total for bar in Recorder.bars)
+    assert all(bar.n == bar.total for bar in shown)
+
+
+def test_evaluate_announces_its_expected_time(
+    conditional: ModelBundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="poetgen")
+    monkeypatch.setattr("poetgen.evaluation.estimate.MIN_SECONDS", 0.0)
+    config = EvalConfig(samples_per_form=2, temperatures=(0.5, 1.0), constrained=True)
+    evaluate_models([conditional], eval_set_of(verses("五绝", 6, 1)), config)
+    assert caplog.messages == ["about 10 s: 6 poems to score, 32 to generate"]
+
+
+def test_evaluate_counts_measured_poems_of_a_longer_file() -> None:
+    samples = file_samples({"五绝": verses("五绝", 9, 2)})
+    report = evaluate_models(
+        [],
+        eval_set_of(verses("五绝", 12, 1)),
+        EvalConfig(samples_per_form=4),
+        generated=[("f", samples)],
+    )
+    column = report.runs[0].columns["free"]
+    assert (column.generated, column.poems) == (9, {"五绝": 4})
 
 
 def test_evaluate_shows_no_progress_without_terminal(capsys: pytest.CaptureFixture[str]) -> None:
