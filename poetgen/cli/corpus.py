@@ -8,23 +8,25 @@ from typing import Annotated
 import typer
 
 from poetgen.cli.options import CorpusOption, JsonOption
+from poetgen.language import tr, tr_plural
 
 logger = logging.getLogger(__name__)
 
 
 def fetch(
-    collection: Annotated[str, typer.Option(help="tang or song.")] = "tang",
+    collection: Annotated[str, typer.Option(help="Collection to download: tang or song.")] = "tang",
     output_dir: Annotated[
         Path | None,
-        typer.Option("--output-dir", help="Folder to fill. Default: data/COLLECTION."),
+        typer.Option("--output-dir", help="Folder for the files. Default: data/COLLECTION."),
     ] = None,
     url: Annotated[
         str | None,
         typer.Option(
-            help="Mirror URL, file:// URL or folder; several separated by commas. "
+            help="Mirrors: URLs, file:// URLs or folders, separated by commas. "
             "Default: $POETGEN_CORPUS_URL, upstream."
         ),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Download the poems of the pinned upstream commit and verify each file by its hash.
 
@@ -33,9 +35,22 @@ def fetch(
     from poetgen.data.fetch import fetch as fetch_files
 
     report = fetch_files(collection, output_dir or Path("data") / collection, base_url=url)
+    if as_json:
+        typer.echo(json.dumps(report.to_json(), ensure_ascii=False, indent=1))
+        return
+    downloaded = tr_plural(
+        report.num_downloaded,
+        "{num:,} file downloaded ({bytes:,} bytes)",
+        "{num:,} files downloaded ({bytes:,} bytes)",
+        bytes=report.num_bytes,
+    )
     typer.echo(
-        f"{report.folder}: {report.num_downloaded} files fetched ({report.num_bytes:,} bytes), "
-        f"{report.num_present} already present"
+        tr(
+            "{folder}: {downloaded}, {present:,} already present",
+            folder=report.folder,
+            downloaded=downloaded,
+            present=report.num_present,
+        )
     )
 
 
@@ -44,19 +59,20 @@ def report(
     extra: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Additional training poems, not part of the split; those that share a line with a "
-            "held-out poem are dropped. Repeatable."
+            help="File or folder of additional training poems, outside the split; those that share a "
+            "line with a held-out poem are dropped. Repeatable."
         ),
     ] = None,
     min_count: Annotated[
-        int, typer.Option(min=1, help="Occurrences that a character needs for an id.")
+        int, typer.Option(min=1, help="Occurrences for a character to enter the vocabulary.")
     ] = 2,
     max_tokens: Annotated[
-        int, typer.Option(min=16, help="Tokens after which a training poem is truncated.")
+        int,
+        typer.Option(min=16, help="Maximum tokens of a training poem; longer ones are truncated."),
     ] = 256,
     as_json: JsonOption = False,
 ) -> None:
-    """Count the poems of a corpus: dropped and changed by cleaning and why, forms, split."""
+    """Count the poems of a corpus: what cleaning drops and changes, forms, split."""
     from rich.console import Console
 
     from poetgen.data.corpus import corpus_paths, corpus_report, load_corpus

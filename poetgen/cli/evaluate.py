@@ -9,9 +9,11 @@ from typing import Annotated
 
 import typer
 
+from poetgen.cli import completion
 from poetgen.cli.options import CorpusOption, DeviceOption, JsonOption
 from poetgen.data.split import Split
 from poetgen.errors import UsageError
+from poetgen.language import tr
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +25,7 @@ def evaluate(
             metavar="[MODEL]...",
             help="Model files, run folders, names of runs, or tang (the bundled model). "
             "Default: $POETGEN_CHECKPOINT, the newest run, the bundled model.",
+            autocompletion=completion.models,
         ),
     ] = None,
     corpus: CorpusOption = None,
@@ -31,31 +34,33 @@ def evaluate(
     ] = None,
     poems: Annotated[
         Path | None,
-        typer.Option(help="Evaluate on these poems instead: JSON, JSONL, or a poem per line."),
+        typer.Option(
+            help="Evaluate on the poems of this file: JSON, JSONL, or text, one per line."
+        ),
     ] = None,
     samples_per_form: Annotated[
         int,
-        typer.Option(min=0, help="Poems to generate of each form; 0 evaluates likelihood only."),
+        typer.Option(min=0, help="Poems to generate per form; 0: evaluate likelihood only."),
     ] = 200,
     temperature: Annotated[
         str,
         typer.Option(
-            "--temperature", "-t", help="Sampling temperatures, separated by commas: 0.6,0.8,1.0."
+            "--temperature", "-t", help="Sampling temperatures separated by commas: 0.6,0.8,1.0."
         ),
     ] = "0.8",
     constrained: Annotated[
-        bool, typer.Option(help="Also generate poems with form, rhyme and tones imposed.")
+        bool, typer.Option(help="Also generate poems with form, rhyme and tones enforced.")
     ] = False,
     baseline: Annotated[
-        bool, typer.Option("--baseline", help="Also score Kneser–Ney models of the training split.")
+        bool, typer.Option("--baseline", help="Also train and score Kneser–Ney n-gram models.")
     ] = False,
     generated: Annotated[
         list[Path] | None,
-        typer.Option(help="A file of poems to measure like a model's samples; repeatable."),
+        typer.Option(help="File of generated poems to measure like a model's; repeatable."),
     ] = None,
     seed: Annotated[
         int,
-        typer.Option("--seed", "-s", help="The same seed gives the same report on one machine."),
+        typer.Option("--seed", "-s", help="Random seed; it makes the report reproducible."),
     ] = 1,
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
@@ -65,18 +70,22 @@ def evaluate(
 ) -> None:
     """Evaluate models on real poems that they were not trained on.
 
-    Reports the likelihood of these poems (lower perplexity is better; every poem from a zero state, in
-    fp32), and compares generated poems with them: verse, diversity, copying, choice of characters.
+    Computes the likelihood of these poems (a lower perplexity is better), and compares generated poems
+    with them: verse, diversity, copying, choice of characters.
     """
     if poems is not None and (corpus or split is not None):
-        raise UsageError("--poems goes with neither --corpus nor --split", "Omit one of them.")
+        raise UsageError(
+            tr("--poems cannot be combined with --corpus or --split"), tr("Omit one of them.")
+        )
     if generated and not samples_per_form:
-        raise UsageError("--samples-per-form 0 excludes --generated", "Omit one of them.")
+        raise UsageError(
+            tr("--generated cannot be combined with --samples-per-form 0"), tr("Omit one of them.")
+        )
     from poetgen.runs import find_model
 
     choices = [find_model(name) for name in models] if models else [find_model()]
     for choice in choices:
-        logger.info("model %s (%s)", choice.path, choice.why)
+        logger.info(tr("model {path} ({why})", path=choice.path, why=choice.why))
     temperatures = _parse_temperatures(temperature)
     from rich.console import Console
 
@@ -109,8 +118,8 @@ def evaluate(
         typer.echo(json.dumps(report_to_json(report), ensure_ascii=False, indent=1))
         return
     # A file or a pipe has no width that a table must fit.
-    console = Console(width=None if sys.stdout.isatty() else full_width(report))
-    console.print(*report_tables(report, console.width), sep="")
+    console = Console(width=None if sys.stdout.isatty() else full_width(report), highlight=False)
+    console.print(report_tables(report, console.width))
 
 
 def _parse_temperatures(text: str) -> tuple[float, ...]:
@@ -118,5 +127,6 @@ def _parse_temperatures(text: str) -> tuple[float, ...]:
         return tuple(dict.fromkeys(float(part) for part in text.split(",")))
     except ValueError:
         raise UsageError(
-            f"--temperature {text} is not a list of numbers", "Give one or more: 0.6,0.8,1.0"
+            tr("--temperature {text} is not a list of numbers", text=text),
+            tr("Give one or more, separated by commas: 0.6,0.8,1.0"),
         ) from None

@@ -1,12 +1,16 @@
 """`poetgen export`."""
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from poetgen.cli import completion
+from poetgen.cli.options import JsonOption
 from poetgen.errors import UsageError
+from poetgen.language import tr
 
 
 def export(
@@ -15,17 +19,19 @@ def export(
         typer.Argument(
             metavar="MODEL",
             help="Model file, run folder, name of a run, or tang (the bundled model).",
+            autocompletion=completion.models,
         ),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="Model file to write.")
     ],
     int8: Annotated[
-        bool, typer.Option("--int8", help="Store matrices as int8, a quarter of the size of fp32.")
+        bool, typer.Option("--int8", help="Store matrices as int8: a quarter of the size of fp32.")
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing file.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write a copy of a model to a file, in fp32 or int8.
 
@@ -34,10 +40,19 @@ def export(
     # os.path, not Path: it answers "no" to a name that is too long.
     if os.path.exists(output) and not overwrite:  # noqa: PTH110
         raise UsageError(
-            f"{output} exists", "Choose another --output, or replace it with --overwrite."
+            tr("{path} exists", path=output),
+            tr("Choose another --output, or replace it with --overwrite."),
         )
     from poetgen.model.file import load_model, save_model
     from poetgen.runs import find_model
 
-    save_model(output, load_model(find_model(model).path), int8=int8)
-    typer.echo(f"{output} {output.stat().st_size:,} bytes")
+    source = find_model(model).path
+    save_model(output, load_model(source), int8=int8)
+    dtype, num_bytes = "int8" if int8 else "fp32", output.stat().st_size
+    if as_json:
+        values = {"file": str(output), "bytes": num_bytes, "dtype": dtype, "source": str(source)}
+        typer.echo(json.dumps(values, ensure_ascii=False, indent=1))
+    else:
+        typer.echo(
+            tr("{path}: {bytes:,} bytes, {dtype}", path=output, bytes=num_bytes, dtype=dtype)
+        )

@@ -58,6 +58,7 @@ def test_report_table() -> None:
     Path("poems.txt").write_text("".join(VERSES) + "\n山中。\n", encoding="utf-8")
     result = corpus("report", "--corpus", "poems.txt")
     assert result.exit_code == 0
+    assert result.stdout.startswith("1 of 2 records are kept as poems: ")
     rows = [line.split() for line in result.stdout.splitlines()]
     assert ["records", "read", "2"] in rows
     assert ["poems", "kept", "1"] in rows
@@ -137,7 +138,14 @@ def test_fetch_fills_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("poetgen.data.fetch.load_manifest", lambda _collection: manifest)
     first = corpus("fetch", "--url", "mirror")
     assert first.exit_code == 0
-    assert first.stdout == f"data/tang: 1 files fetched ({len(content)} bytes), 0 already present\n"
-    again = corpus("fetch", "--url", "nowhere")
-    assert again.stdout == "data/tang: 0 files fetched (0 bytes), 1 already present\n"
+    assert (
+        first.stdout == f"data/tang: 1 file downloaded ({len(content)} bytes), 0 already present\n"
+    )
+    again = corpus("fetch", "--url", "nowhere", "--json")
+    assert json.loads(again.stdout) == {
+        "folder": "data/tang",
+        "downloaded": 0,
+        "present": 1,
+        "bytes": 0,
+    }
     assert json.loads(corpus("report", "--json").stdout)["kept"] == 1

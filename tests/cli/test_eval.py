@@ -92,8 +92,8 @@ def test_eval_poems_cleans_and_warns(caplog: pytest.LogCaptureFixture) -> None:
     assert report["runs"][0]["likelihood"]["tokens"] == 13
     warnings = [one.message for one in caplog.records if one.levelno == logging.WARNING]
     assert sorted(warnings) == [
-        "1 records of poems.txt are not scored: duplicate",
-        "1 records of poems.txt are not scored: stub",
+        "1 record of poems.txt is not scored: duplicate",
+        "1 record of poems.txt is not scored: stub",
     ]
 
 
@@ -109,6 +109,7 @@ def test_eval_has_a_run_per_model_in_order(tiny_model: ModelBundle) -> None:
     run = Path("checkpoints") / "other"
     run.mkdir(parents=True)
     tiny_model.network.output_bias.copy_(torch.linspace(-1, 1, len(tiny_model.vocab)))
+    run.mkdir(parents=True)
     save_model(run / "best.safetensors", tiny_model)
     result = evaluate("other", "tiny.safetensors", "--json")
     assert result.exit_code == 0
@@ -183,7 +184,7 @@ def test_eval_baseline_without_corpus_exits_1(monkeypatch: pytest.MonkeyPatch) -
     Path("poems.txt").write_text(f"{VERSE}\n", encoding="utf-8")
     result = evaluate("--poems", "poems.txt", "--baseline")
     assert is_refused(result, 1)
-    assert "--baseline is trained on the corpus" in result.stderr
+    assert "--baseline needs a corpus for training" in result.stderr
 
 
 def test_eval_without_corpus_measures_samples_only(

@@ -1,5 +1,6 @@
 """`poetgen export`."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def test_export_writes_a_copy(
     target = tmp_path / "copy.safetensors"
     result = export(model_file, *options, "-o", target)
     assert result.exit_code == 0
-    assert result.stdout == f"{target} {target.stat().st_size:,} bytes\n"
+    assert result.stdout.startswith(f"{target}: {target.stat().st_size:,} bytes, ")
     assert read_header(target).tensors["embedding"].dtype == dtype
     original, copy = load_model(model_file), load_model(target)
     assert (copy.vocab, copy.config, copy.metrics) == (
@@ -37,6 +38,17 @@ def test_export_writes_a_copy(
     torch.testing.assert_close(
         copy.network.embedding, original.network.embedding, rtol=0, atol=tolerance
     )
+
+
+def test_export_json_describes_the_file(model_file: Path, tmp_path: Path) -> None:
+    target = tmp_path / "copy.safetensors"
+    result = export(model_file, "--int8", "--output", target, "--json")
+    assert json.loads(result.stdout) == {
+        "file": str(target),
+        "bytes": target.stat().st_size,
+        "dtype": "int8",
+        "source": str(model_file),
+    }
 
 
 def test_export_int8_is_smaller(model_file: Path, tmp_path: Path) -> None:

@@ -41,7 +41,10 @@ def test_info_lists_authors_of_the_bundled_model() -> None:
 def test_info_table_has_a_row_per_value(model_file: Path) -> None:
     call = ["info", "-m", str(model_file)]
     result = CliRunner().invoke(app, call, env={"COLUMNS": "200"})
-    rows = [row.split() for row in result.stdout.splitlines()]
+    path, summary, *table = result.stdout.splitlines()
+    assert path == str(model_file)
+    assert summary.startswith("2-layer LSTM with 16 units per layer, ")
+    rows = [row.split() for row in table]
     assert ["hidden_size", "16"] in rows[rows.index(["model"]) :]
     assert ["epoch", "0"] in rows[rows.index(["metrics"]) :]
 

@@ -81,6 +81,34 @@ def test_page_is_well_formed_and_complete(parsed: Reader) -> None:
     assert parsed.seen.count("svg") == 2 + 3
 
 
+def test_page_begins_with_the_summary(report: EvaluationReport) -> None:
+    titles = re.findall(r"<h2>(.+?)</h2>", report_page(report))
+    assert titles[:2] == ["Summary", "Metrics of the generated poems"]
+    assert titles[-2:] == ["What each metric measures", "Settings"]
+
+
+def test_page_follows_the_language(
+    report: EvaluationReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert '<html lang="en">' in report_page(report)
+    monkeypatch.setattr("poetgen.language._catalogue", {"Summary": "概要", "rhyme": "押韵"})
+    text = report_page(report)
+    assert '<html lang="zh-Hans">' in text
+    assert "<h2>概要</h2>" in text
+    assert "押韵</td>" in text
+
+
+def test_page_shows_no_interval_of_few_poems(report: EvaluationReport) -> None:
+    """The fixture has 12 poems of each form, 24 in all."""
+    all_forms, *forms = re.findall(
+        r'<tr class="section">.+?(?=<tr class="section">|</tbody>)', report_page(report), re.DOTALL
+    )
+    intervals = r'<td class="interval">\d'
+    assert re.search(intervals, all_forms)
+    assert len(forms) == 2
+    assert not any(re.search(intervals, form) for form in forms)
+
+
 def test_page_loads_nothing(report: EvaluationReport, parsed: Reader) -> None:
     assert parsed.references == ["data:,"]
     text = report_page(report)
@@ -104,7 +132,8 @@ def test_page_without_samples_has_no_plots(report: EvaluationReport) -> None:
 # Sizes of plots and poems: an element that is not shown has no size.
 _MEASURE = """const sizes = [...document.querySelectorAll("svg, [lang=zh-Hans]")]
   .map((e) => e.getBoundingClientRect()).map((r) => Math.round(Math.min(r.width, r.height)));
-report({ faults, smallest: Math.min(...sizes), number: sizes.length });"""
+const overflow = document.documentElement.scrollWidth - innerWidth;
+report({ faults, overflow, smallest: Math.min(...sizes), number: sizes.length });"""
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -119,5 +148,6 @@ def test_page_in_a_browser_has_no_faults(
         re.sub(r"<meta http-equiv[^>]*>", "", text), _MEASURE, tmp_path, width=width
     )
     assert measured["faults"] == []
+    assert measured["overflow"] <= 0  # wide tables and plots scroll by themselves
     assert measured["smallest"] >= 10
     assert measured["number"] == 5 + 2 * 20

@@ -1,7 +1,7 @@
 """The table of metrics: every metric of poems is declared once, in `METRICS`.
 
 To add a metric, write its computation (of verse here, else in `diversity` or `novelty`) and add an
-entry to `METRICS`; its key then appears in the JSON report, the tables and the page.  Poems are measured
+entry to `METRICS`.  Its key then appears in the JSON report, the tables and the page.  Poems are measured
 the same way whether a model, a poet or a file is their source.
 """
 
@@ -21,23 +21,23 @@ from poetgen.evaluation.metrics.diversity import (
 )
 from poetgen.evaluation.metrics.novelty import TrainingLines, TrainingNGrams, seen_rate
 from poetgen.evaluation.ngram_index import Ints
+from poetgen.language import tr_noop
 from poetgen.prosody.scan import Scan, scan
 
 ALL = "all"
-"""The four forms together."""
-
+"""The four forms pooled."""
 
 REASONS = {
-    "training_lines": "neither the training text nor its fingerprints are available",
-    "training_ngrams": "the training text is not available",
-    "other_poems": "no held-out poems are left to compare with",
+    "training_lines": tr_noop("neither the training text nor a record of its lines is available"),
+    "training_ngrams": tr_noop("the training text is not available"),
+    "other_poems": tr_noop("no held-out poems are left to compare with"),
 }
 """Why a metric is missing, by the field of `Background` that is empty."""
 
 
 @dataclass(frozen=True)
 class Background:
-    """The data that poems are measured against."""
+    """The data that metrics compare poems with."""
 
     training_lines: TrainingLines = field(default_factory=TrainingLines)
     training_ngrams: TrainingNGrams | None = None
@@ -84,7 +84,10 @@ class MeasuredPoem:
 
 @dataclass(frozen=True)
 class Metric:
-    """A row of the report: a value from 0 to 1, of each poem or of a whole sample."""
+    """A row of the report: a value from 0 to 1, of each poem or of a whole sample.
+
+    `label` and `description` are English; views translate them.
+    """
 
     label: str
     description: str
@@ -103,34 +106,34 @@ def _verse(label: str, description: str, rule: Callable[[Scan], float]) -> Metri
     return Metric(label, description, lambda one: float(rule(one.scan)) if one.scan else None)
 
 
-def _copied(length: int) -> Metric:
+def _copied(length: int, label: str, description: str) -> Metric:
     return Metric(
-        f"copies ≥ {length}",
-        f"poems with {length} consecutive characters of the training text",
+        label,
+        description,
         of_poem=lambda measured: float((measured.match_lengths >= length).any()),
         requires="training_ngrams",
     )
 
 
-def _seen(n: int) -> Metric:
+def _seen(n: int, label: str, description: str) -> Metric:
     return Metric(
-        f"{n}-grams seen",
-        f"runs of {n} characters that occur in the training text",
+        label,
+        description,
         of_poem=lambda measured: seen_rate(measured.match_lengths, n),
         requires="training_ngrams",
     )
 
 
-def _distinct(n: int, description: str) -> Metric:
+def _distinct(n: int, label: str, description: str) -> Metric:
     return Metric(
-        f"distinct-{n}",
+        label,
         description,
         of_sample=lambda poems, _: distinct(poems, n),
         one_form_only=True,
     )
 
 
-def _js(label: str, n: int, description: str) -> Metric:
+def _js(n: int, label: str, description: str) -> Metric:
     return Metric(
         label,
         description,
@@ -143,79 +146,121 @@ def _js(label: str, n: int, description: str) -> Metric:
 
 METRICS = {
     "in_form": Metric(
-        "in form",
-        "poems with the lines and characters of the form",
+        tr_noop("in form"),
+        tr_noop("poems with the lines and characters of the form"),
         of_poem=lambda measured: float(measured.scan is not None),
     ),
     "rhyme": _verse(
-        "rhyme", "poems in form whose even lines share a rhyme group", lambda s: bool(s.rhyme)
+        tr_noop("rhyme"),
+        tr_noop("poems in form whose even lines share a rhyme group"),
+        lambda s: bool(s.rhyme),
     ),
     "level_rhyme": _verse(
-        "level rhyme", "… and the group is of the level tone", lambda s: s.level_rhyme
+        tr_noop("level rhyme"),
+        tr_noop("poems in form whose even lines share a rhyme group of the level tone"),
+        lambda s: s.level_rhyme,
     ),
     "first_line_rhymes": _verse(
-        "line 1 rhymes", "… and line 1 shares it", lambda s: s.first_line_rhymes
+        tr_noop("line 1 rhymes"),
+        tr_noop("poems in form that rhyme in line 1 too"),
+        lambda s: s.first_line_rhymes,
     ),
     "alternation": _verse(
-        "2-4-6 alternation",
-        "lines whose even positions alternate",
+        tr_noop("2-4-6 alternation"),
+        tr_noop("lines whose even positions alternate between level and oblique"),
         lambda s: sum(line.alternates for line in s.lines) / len(s.lines),
     ),
     "opposed": _verse(
-        "对", "poems with opposite tones in position 2 of each couplet", lambda s: all(s.opposed)
+        tr_noop("no 失对"),
+        tr_noop("poems with opposite tones in position 2 of the two lines of each couplet"),
+        lambda s: all(s.opposed),
     ),
     "joined": _verse(
-        "粘", "poems with equal tones in position 2 across couplets", lambda s: all(s.joined)
+        tr_noop("no 失粘"),
+        tr_noop("poems with equal tones in position 2 of adjacent lines of two couplets"),
+        lambda s: all(s.joined),
     ),
     "no_lone_level": _verse(
-        "no 孤平",
-        "poems without an isolated level tone",
+        tr_noop("no 孤平"),
+        tr_noop("poems without an isolated level tone"),
         lambda s: not any(line.lone_level for line in s.lines),
     ),
     "no_three_level_end": _verse(
-        "no 三平尾",
-        "poems without a line that ends in three level tones",
+        tr_noop("no 三平尾"),
+        tr_noop("poems without a line that ends in three level tones"),
         lambda s: not any(line.three_level_end for line in s.lines),
     ),
     "pattern_and_rhyme": _verse(
-        "pattern and rhyme",
-        "poems in the relaxed pattern throughout, with a level rhyme",
+        tr_noop("pattern and rhyme"),
+        tr_noop("poems in the relaxed tone pattern throughout, with a level rhyme"),
         lambda s: s.level_rhyme and not any(line.breaks for line in s.lines),
     ),
-    "distinct_1": _distinct(1, "distinct characters over all characters"),
-    "distinct_2": _distinct(2, "distinct pairs over all pairs"),
+    "distinct_1": _distinct(
+        1, tr_noop("distinct-1"), tr_noop("distinct characters over all characters")
+    ),
+    "distinct_2": _distinct(
+        2,
+        tr_noop("distinct-2"),
+        tr_noop("distinct pairs of adjacent characters over all pairs"),
+    ),
     "self_bleu_2": Metric(
-        "self-BLEU-2",
-        "overlap of a poem with all the others",
+        tr_noop("self-BLEU-2"),
+        tr_noop("overlap of a poem with all the others"),
         of_sample=lambda poems, _: self_bleu(poems),
         one_form_only=True,
     ),
     "repeated_characters": Metric(
-        "repeated characters",
-        "characters that occur earlier in their poem",
+        tr_noop("repeated characters"),
+        tr_noop("characters that occur earlier in their poem"),
         of_poem=lambda measured: repeated_characters(measured.poem),
     ),
     "repeated_lines": Metric(
-        "repeated lines",
-        "lines that occur earlier in the sample",
+        tr_noop("repeated lines"),
+        tr_noop("lines that occur earlier in the sample"),
         of_sample=lambda poems, _: repeated_lines(poems),
         one_form_only=True,
     ),
     "verbatim_lines": Metric(
-        "training lines",
-        "lines that occur verbatim in the training text",
+        tr_noop("copied lines"),
+        tr_noop("lines that occur verbatim in the training text"),
         of_poem=lambda measured: measured.background.training_lines.copied_rate(measured.poem),
         requires="training_lines",
     ),
-    "copied_5": _copied(5),
-    "copied_7": _copied(7),
-    "seen_2": _seen(2),
-    "seen_3": _seen(3),
-    "seen_4": _seen(4),
-    "js_characters": _js(
-        "JS characters", 1, "distance of character frequencies to other real poems"
+    "copied_5": _copied(
+        5,
+        tr_noop("copies of 5 or more"),
+        tr_noop("poems with 5 consecutive characters of the training text"),
     ),
-    "js_bigrams": _js("JS pairs", 2, "distance of pair frequencies to other real poems"),
+    "copied_7": _copied(
+        7,
+        tr_noop("copies of 7 or more"),
+        tr_noop("poems with 7 consecutive characters of the training text"),
+    ),
+    "seen_2": _seen(
+        2,
+        tr_noop("2-grams seen"),
+        tr_noop("runs of 2 characters that occur in the training text"),
+    ),
+    "seen_3": _seen(
+        3,
+        tr_noop("3-grams seen"),
+        tr_noop("runs of 3 characters that occur in the training text"),
+    ),
+    "seen_4": _seen(
+        4,
+        tr_noop("4-grams seen"),
+        tr_noop("runs of 4 characters that occur in the training text"),
+    ),
+    "js_characters": _js(
+        1,
+        tr_noop("JS characters"),
+        tr_noop("Jensen–Shannon distance of character frequencies to other real poems"),
+    ),
+    "js_bigrams": _js(
+        2,
+        tr_noop("JS pairs"),
+        tr_noop("Jensen–Shannon distance of pair frequencies to other real poems"),
+    ),
 }
 """The metrics by key, in the order of the report."""
 
