@@ -41,7 +41,7 @@ class SamplingSettings:
 
 @dataclass(frozen=True)
 class ReportSettings:
-    """What was evaluated, and how."""
+    """The poems evaluated on, and how they were evaluated."""
 
     source: str
     split: str | None

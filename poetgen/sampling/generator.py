@@ -35,7 +35,7 @@ class Sample:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the user should know about this poem."""
+        """Remarks for the user about this poem."""
         if self.ended:
             return self.request.warnings
         num = self.likelihood.tokens
