@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from poetgen.cli.main import app
+from poetgen.data.fetch import Manifest
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "reference" / "json.md"
 VERSES = ("山云归去晚，溪月照人来。", "松下无来客，花前独举杯。")
@@ -98,6 +99,19 @@ def test_corpus_report_keys_are_documented(tmp_path: Path, monkeypatch: pytest.M
     Path("more.txt").write_text("".join(reversed(VERSES)) + "\n溪边。\n", encoding="utf-8")
     call = ("corpus", "report", "--corpus", "poems.txt", "--json", "--extra", "more.txt")
     check("corpus report", json.loads(printed(*call)))
+
+
+def test_corpus_fetch_keys_are_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = Manifest("tang", "someone/verses", "0" * 40, "MIT", 0, ())
+    monkeypatch.setattr("poetgen.data.fetch.load_manifest", lambda _collection: manifest)
+    call = ("corpus", "fetch", "--output-dir", str(tmp_path), "--json")
+    check("corpus fetch", json.loads(printed(*call)))
+
+
+@pytest.mark.usefixtures("folder_with_a_model")
+def test_export_keys_are_documented(tmp_path: Path) -> None:
+    call = ("export", "tiny.safetensors", "-o", str(tmp_path / "copy.safetensors"), "--json")
+    check("export", json.loads(printed(*call)))
 
 
 @pytest.mark.usefixtures("folder_with_a_model")
