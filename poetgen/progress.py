@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from types import TracebackType
 from typing import ClassVar, TypeVar
 
@@ -79,22 +79,29 @@ class Stage:
             )
 
 
-def track(items: Collection[T], name: str) -> Iterator[T]:
-    """Yield `items`, and show the stage `name` with one item done after each."""
-    with Stage(name, len(items)) as stage:
+def track(items: Iterable[T], name: str, total: int | None = None) -> Iterator[T]:
+    """Yield `items`, and show the stage `name` with one item done after each.
+
+    `total` is the number of items where they have no length.
+    """
+    if total is None:
+        assert isinstance(items, Sized)
+        total = len(items)
+    with Stage(name, total) as stage:
         for item in items:
             yield item
             stage.advance()
 
 
 def format_duration(seconds: float) -> str:
-    """Return a time to expect, rounded up: tens of seconds, minutes or half hours.
+    """Return a duration in its two largest units that matter.
 
-    >>> format_duration(41), format_duration(170), format_duration(8000)
-    ('50 s', '3 min', '2.5 h')
+    >>> format_duration(45), format_duration(3300), format_duration(11100)
+    ('45 s', '55 min', '3 h 05 min')
     """
-    if seconds <= 90:
-        return tr("{num} s", num=10 * max(1, math.ceil(seconds / 10)))
-    if seconds <= 90 * 60:
-        return tr("{num} min", num=math.ceil(seconds / 60))
-    return tr("{num:g} h", num=math.ceil(seconds / 1800) / 2)
+    if seconds < 90:
+        return tr("{seconds:.0f} s", seconds=seconds)
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return tr("{minutes} min", minutes=minutes)
+    return tr("{hours} h {minutes:02} min", hours=minutes // 60, minutes=minutes % 60)

@@ -49,7 +49,6 @@ LIGHT_MODULES = {
     "poetgen.evaluation.report",
     "poetgen.inspection.result",
     "poetgen.model.format",
-    "poetgen.training.duration",
     "poetgen.training.history",
     "poetgen.training.meter",
     "poetgen.training.prepare",

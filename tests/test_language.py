@@ -147,7 +147,7 @@ def test_catalogue_keeps_the_placeholders() -> None:
 def test_catalogue_is_chinese() -> None:
     for english, chinese in catalogue().items():
         words = re.sub(r"{.*?}", "", english)
-        is_translated = re.search(r"[\u4e00-\u9fff，。；、]", chinese)
+        is_translated = re.search(r"[\u4e00-\u9fff，。；、（]", chinese)
         assert is_translated or not re.search(r"[A-Za-z]{3}", words) or chinese == english, english
         # Punctuation next to a Han character is full-width.
         assert not re.search(r"[\u4e00-\u9fff][,;?!](\s|$)|[\u4e00-\u9fff]\.(\s|$)", chinese), (

@@ -83,16 +83,8 @@ def test_track_yields_items_and_advances(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize(
-    ("seconds", "expected"),
-    [
-        (0, "10 s"),
-        (11, "20 s"),
-        (90, "90 s"),
-        (91, "2 min"),
-        (5400, "90 min"),
-        (5401, "2 h"),
-        (8000, "2.5 h"),
-    ],
+    ("seconds", "text"),
+    [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (5399, "1 h 30 min"), (9e4, "25 h 00 min")],
 )
-def test_format_duration_rounds_up(seconds: float, expected: str) -> None:
-    assert format_duration(seconds) == expected
+def test_format_duration(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from poetgen.language import tr
+from poetgen.progress import format_duration
 
 if TYPE_CHECKING:
     from poetgen.batch.job import JobProgress
@@ -50,7 +51,7 @@ def show_progress(
                 is_estimated = True
                 if now - start + left >= _LONG_SECONDS and total is not None:
                     bar.clear()
-                    time_text = duration(now - start + left)
+                    time_text = format_duration(now - start + left)
                     num = total - progress.num_kept
                     logger.info(tr("about {time} for {num:,} poems", time=time_text, num=num))
             if not has_bar and now - last_line >= _LINE_SECONDS:
@@ -58,19 +59,6 @@ def show_progress(
                 logger.info(_line(progress.num_done, total, left))
     assert progress is not None, "a job has poems, or raises"
     return progress
-
-
-def duration(seconds: float) -> str:
-    """Return a time in words, to two digits.
-
-    >>> duration(42.4), duration(720), duration(9000)
-    ('42 s', '12 min', '2.5 h')
-    """
-    if seconds < 90:
-        return tr("{num:.0f} s", num=seconds)
-    if seconds < 90 * 60:
-        return tr("{num:.0f} min", num=seconds / 60)
-    return tr("{num:.1f} h", num=seconds / 3600)
 
 
 def _seconds_left(progress: "JobProgress", total: int | None, seconds: float) -> float | None:
@@ -90,5 +78,5 @@ def _line(num: int, total: int | None, left: float | None) -> str:
         "{num:,} of {total:,} poems are done, about {time} left",
         num=num,
         total=total,
-        time=duration(left),
+        time=format_duration(left),
     )

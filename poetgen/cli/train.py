@@ -59,7 +59,7 @@ def train(
     Ctrl-C saves and stops; --resume continues. `poetgen plot` draws the curves of a run.
     """
     from poetgen.model.network import choose_device
-    from poetgen.training.duration import format_duration
+    from poetgen.progress import format_duration
     from poetgen.training.history import perplexity
     from poetgen.training.loop import train as train_run
     from poetgen.training.prepare import TrainOptions, prepare

@@ -17,13 +17,13 @@ from torch import Tensor
 from torch.nn.functional import embedding
 
 from poetgen.errors import UsageError
-from poetgen.inspection.progress import track
 from poetgen.inspection.result import GATES, Continuation, GateAblation, explain
 from poetgen.inspection.trace import continue_texts, trace
 from poetgen.language import tr
 from poetgen.model.cell import lstm_step
 from poetgen.model.file import ModelBundle
 from poetgen.model.network import PoemRNN, State, cell_weights
+from poetgen.progress import track
 from poetgen.sampling.options import Options
 
 _BLOCKS = {"input": 0, "forget": 1, "output": 3}
@@ -115,7 +115,7 @@ def ablate_gates(bundle: ModelBundle, text: str, options: Options) -> Iterator[G
     """
     layers = range(len(bundle.network.layers) if bundle.network.cell == "lstm" else 0)
     clamps = [Clamp(*one) for one in product(layers, GATES, (False, True))]
-    yield from track(_ablations(bundle, text, options, clamps), len(clamps), tr("clamping gates"))
+    yield from track(_ablations(bundle, text, options, clamps), tr("clamping gates"), len(clamps))
 
 
 def _ablations(

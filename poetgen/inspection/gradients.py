@@ -16,11 +16,11 @@ from torch.nn.functional import cross_entropy
 
 from poetgen.data.vocab import BOS, Vocabulary
 from poetgen.errors import UsageError
-from poetgen.inspection.progress import track
 from poetgen.inspection.result import GradientComparison, GradientDecay
 from poetgen.language import tr
 from poetgen.model.file import ModelBundle
 from poetgen.model.network import PoemRNN
+from poetgen.progress import track
 from poetgen.runs import model_name
 from poetgen.sampling.generator import Generator, Sample
 from poetgen.sampling.options import Options
@@ -63,7 +63,7 @@ def compare_gradients(
         )
         raise UsageError(why, fix)
     num_models = len(bundles) + len(CELLS)
-    decays = track(_decays(bundles, texts), num_models, tr("measuring gradients"))
+    decays = track(_decays(bundles, texts), tr("measuring gradients"), num_models)
     return GradientComparison(tuple(texts), text is None, tuple(decays))
 
 
@@ -129,7 +129,7 @@ def sample_texts(bundle: ModelBundle, options: Options) -> list[str]:
     results = generator.generate(requests, batch_size=_BATCH_SIZE)
     poems = [
         result.poem.text
-        for result in track(results, _NUM_POEMS, tr("generating poems"))
+        for result in track(results, tr("generating poems"), _NUM_POEMS)
         if isinstance(result, Sample)
     ]
     texts = sorted(poems, key=len, reverse=True)[:_NUM_TEXTS]

@@ -20,7 +20,7 @@ from tqdm.utils import disp_len
 from poetgen.files import write_error, write_text
 from poetgen.language import tr, tr_plural
 from poetgen.model.scoring import Likelihood
-from poetgen.training.duration import format_duration
+from poetgen.progress import format_duration
 from poetgen.training.history import perplexity
 from poetgen.training.meter import Meter, fitted
 from poetgen.training.state import Progress, StepReport

@@ -3,7 +3,7 @@
 from tqdm.utils import disp_len
 
 from poetgen.language import tr
-from poetgen.training.duration import format_duration
+from poetgen.progress import format_duration
 from poetgen.training.history import perplexity
 
 _WINDOW = 20

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from poetgen.language import current_language, tr
-from poetgen.training.duration import format_duration
+from poetgen.progress import format_duration
 from poetgen.training.history import Axis, RunHistory, perplexity
 from poetgen.views.run_figure import learning_rate_chart, perplexity_chart
 from poetgen.views.run_table import run_cells, run_headings

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.table import Column, Table
 
 from poetgen.language import tr
-from poetgen.training.duration import format_duration
+from poetgen.progress import format_duration
 from poetgen.training.history import RunHistory, perplexity
 
 

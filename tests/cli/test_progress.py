@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from poetgen.batch.job import JobProgress
-from poetgen.cli.progress import duration, show_progress
+from poetgen.cli.progress import show_progress
 
 
 class Clock:
@@ -99,18 +99,3 @@ def test_progress_on_a_terminal_is_a_bar(
     show_progress(clock.job(1, num=6400), 6400, clock=clock)
     assert "/6400 [" in terminal.getvalue()
     assert caplog.messages == ["about 2 min for 6,400 poems"]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.2, "0 s"),
-        (89, "89 s"),
-        (90, "2 min"),
-        (5340, "89 min"),
-        (5400, "1.5 h"),
-        (86400, "24.0 h"),
-    ],
-)
-def test_duration_has_a_suitable_unit(seconds: float, text: str) -> None:
-    assert duration(seconds) == text

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from poetgen.errors import PoetgenError
-from poetgen.training.duration import format_duration
 from poetgen.training.history import Point, read_history
 
 
@@ -130,11 +129,3 @@ def test_log_without_entries_is_an_error(tmp_path: Path, text: str) -> None:
 def test_log_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(PoetgenError, match="cannot be read"):
         read_history(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (5399, "1 h 30 min"), (9e4, "25 h 00 min")],
-)
-def test_format_duration(seconds: float, text: str) -> None:
-    assert format_duration(seconds) == text
