@@ -74,9 +74,6 @@ class Poet:
             ConstraintError: the constraints cannot be met.
         """
         first = self._request(options)
-        if options.temperature == 0 and options.num > 1:
-            message = tr("at temperature 0 all poems of a prompt are identical")
-            warnings.warn(message, stacklevel=3)  # at the line that called sample
         requests = (replace(first, index=index) for index in range(options.num))
         results = self.generate(requests, batch_size=options.batch_size)
         poems = []

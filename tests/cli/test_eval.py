@@ -109,7 +109,6 @@ def test_eval_has_a_run_per_model_in_order(tiny_model: ModelBundle) -> None:
     run = Path("checkpoints") / "other"
     run.mkdir(parents=True)
     tiny_model.network.output_bias.copy_(torch.linspace(-1, 1, len(tiny_model.vocab)))
-    run.mkdir(parents=True)
     save_model(run / "best.safetensors", tiny_model)
     result = evaluate("other", "tiny.safetensors", "--json")
     assert result.exit_code == 0

@@ -74,7 +74,7 @@ def test_sample_reports_model_and_seed() -> None:
     first = sample("山月", "--seed", "12").stderr.splitlines()[0]
     assert first == ("model tiny (from $POETGEN_CHECKPOINT; choose another with --model), seed 12")
     first = sample("山月", "--seed", "12", "-m", "tiny.safetensors").stderr.splitlines()[0]
-    assert first == "model tiny (as given), seed 12"
+    assert first == "model tiny (given), seed 12"
 
 
 def test_sample_counts_poems_that_were_cut_off() -> None:

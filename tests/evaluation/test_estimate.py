@@ -57,7 +57,7 @@ def test_estimate_extrapolates_a_measurement(
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     log_estimate([bundle], [], {"七律": 330}, modes=(FREE,), num_temperatures=2)
     # 660 poems of 65 tokens: 660 · 0.1 s · 65/33 = 130 s.
-    assert caplog.messages == ["about 3 min: 660 poems to generate"]
+    assert caplog.messages == ["about 2 min: 660 poems to generate"]
 
 
 def test_estimate_of_short_work_is_silent(
