@@ -104,10 +104,18 @@ def _guess(names: list[str], fix: str) -> str:
 @contextmanager
 def _presented(command: Any, ctx: "Context") -> Iterator[None]:
     """Translate what Typer shows in the help of `command`, until the help has been shown."""
+    from rich.text import Text
     from typer import rich_utils
 
     params = command.get_params(ctx)
-    changes = [(param, "metavar", "") for param in params if getattr(param, "is_flag", False)]
+    wrap = Text.wrap
+
+    def folded(text: Text, *arguments: Any, **options: Any) -> Any:
+        return wrap(text, *arguments, **{**options, "overflow": "fold"})
+
+    # Rich breaks lines at spaces only, and would replace the rest of a Chinese text by an ellipsis.
+    changes: list[tuple[Any, str, Any]] = [(Text, "wrap", folded)]
+    changes += [(param, "metavar", "") for param in params if getattr(param, "is_flag", False)]
     if current_language() != "en":
         texts = [(param, key) for param in params for key in ("help", "rich_help_panel")]
         texts += [(one, "help") for one in (command, *getattr(command, "commands", {}).values())]
