@@ -130,9 +130,23 @@ def file_digest(path: Path) -> str:
             return hashlib.file_digest(stream, partial(hashlib.blake2b, digest_size=8)).hexdigest()
     except OSError as error:
         raise PoetgenError(
-            tr("{path} cannot be read: {reason}", path=path, reason=error.strerror or error),
+            tr("{path} cannot be read: {reason}", path=path, reason=read_reason(error)),
             tr("Check the path and its permissions, or name another file."),
         ) from error
+
+
+def read_reason(error: OSError) -> str:
+    """Return why a file cannot be read, in words.
+
+    >>> read_reason(FileNotFoundError(errno.ENOENT, "No such file or directory"))
+    'there is no such file'
+    """
+    reasons = {
+        errno.ENOENT: tr("there is no such file"),
+        errno.EISDIR: tr("it is a folder"),
+        errno.EACCES: tr("permission denied"),
+    }
+    return reasons.get(error.errno or 0) or str(error.strerror or error)
 
 
 def write_error(path: Path, error: OSError) -> OutputError:

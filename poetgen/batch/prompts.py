@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from poetgen.errors import PoetgenError, UsageError
+from poetgen.files import read_reason
 from poetgen.language import tr
 from poetgen.sampling.options import Options, declared_options
 
@@ -36,7 +37,7 @@ def open_prompts(path: Path) -> Iterator[Iterable[bytes]]:
         stream = path.open("rb")
     except OSError as error:
         raise PoetgenError(
-            tr("{path} cannot be read: {reason}", path=path, reason=error.strerror),
+            tr("{path} cannot be read: {reason}", path=path, reason=read_reason(error)),
             tr("Name a file of prompts, one per line."),
         ) from error
     with stream:

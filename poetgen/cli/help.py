@@ -61,7 +61,7 @@ def explain(error: TyperException) -> tuple[str, str]:
     fix = tr("See {command} --help.", command=context.command_path if context else "poetgen")
     if given.__class__.__name__ == "NoSuchOption":
         return tr("there is no option {name}", name=given.option_name), _guess(
-            given.possibilities or [], fix
+            get_close_matches(given.option_name, given.possibilities or [], n=1), fix
         )
     if unknown := re.match("No such command '(.*?)'", error.format_message()):
         near = get_close_matches(unknown[1], list(context.command.commands), n=1)

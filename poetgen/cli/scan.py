@@ -11,6 +11,7 @@ import typer
 
 from poetgen.cli.options import JsonOption
 from poetgen.errors import CorpusError, UsageError
+from poetgen.files import read_reason
 from poetgen.language import tr
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _read_poems(text: str) -> list["Poem"]:
         content = path.read_bytes()
     except OSError as error:
         raise CorpusError(
-            tr("{name} cannot be read: {reason}", name=text, reason=error.strerror),
+            tr("{name} cannot be read: {reason}", name=text, reason=read_reason(error)),
             tr("Check the file and its permissions."),
         ) from error
     return read_poems(decoded(content, text))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from poetgen.errors import CorpusError
+from poetgen.files import read_reason
 from poetgen.language import tr, tr_noop
 
 SUFFIXES = (".json", ".jsonl", ".txt")
@@ -117,7 +118,7 @@ def _read_file(file: Path) -> Iterator[RawRecord | BrokenRecord]:
 
 def _unreadable(path: Path, error: OSError) -> CorpusError:
     return CorpusError(
-        tr("{path} cannot be read: {cause}", path=path, cause=error.strerror), tr(_FIX_FILE)
+        tr("{path} cannot be read: {cause}", path=path, cause=read_reason(error)), tr(_FIX_FILE)
     )
 
 

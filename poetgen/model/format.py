@@ -24,6 +24,7 @@ from poetgen.config import Config, ModelConfig, build_config, migrate
 from poetgen.data.bloom import MAX_HASHES
 from poetgen.data.vocab import SPECIALS, Vocabulary
 from poetgen.errors import ConfigError, ModelFileError
+from poetgen.files import read_reason
 from poetgen.language import tr
 
 FORMAT_VERSION = 2
@@ -128,7 +129,7 @@ def open_model_file(path: Path) -> Iterator[OpenModelFile]:
         with path.open("rb") as stream:
             start = stream.read(9)
     except OSError as error:
-        why = tr("{path} cannot be read: {cause}", path=path, cause=error.strerror)
+        why = tr("{path} cannot be read: {cause}", path=path, cause=read_reason(error))
         raise ModelFileError(why, _choose_another()) from error
     # A safetensors file begins with eight bytes of length and a brace.
     if start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from poetgen.errors import PoetgenError
+from poetgen.files import read_reason
 from poetgen.language import tr, tr_plural
 from poetgen.runs import METRICS
 
@@ -143,7 +144,7 @@ def read_history(path: Path) -> RunHistory:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise PoetgenError(
-            tr("{file} cannot be read: {reason}", file=path, reason=error.strerror),
+            tr("{file} cannot be read: {reason}", file=path, reason=read_reason(error)),
             tr("Name a run, a run folder or its {file}.", file=METRICS),
         ) from error
     steps: list[StepEntry] = []

@@ -89,10 +89,19 @@ def summary(scan: Scan | None, lines: Sequence[str] = ()) -> Iterator[str]:
         text = tr("none of the regulated forms 五绝 七绝 五律 七律 by its shape")
         yield tr("{text}: {reason}", text=text, reason=_other_shape(lines)) if lines else text
         return
-    opening = tr(_OPENINGS[scan.opens_level, _first_line_rhymes(scan)])
-    yield tr(
-        "{form}, order {order}: {opening}", form=scan.form.name, order=scan.order, opening=opening
-    )
+    if scan.rhyme and not scan.level_rhyme:
+        yield tr(
+            "{form} that rhymes on an oblique tone (仄韵); the patterns are those of level rhymes",
+            form=scan.form.name,
+        )
+    else:
+        opening = tr(_OPENINGS[scan.opens_level, scan.order[0].isupper()])
+        yield tr(
+            "{form}, order {order}: {opening}",
+            form=scan.form.name,
+            order=scan.order,
+            opening=opening,
+        )
     yield _rhyme(scan)
     yield _pattern(scan.lines)
     pairs = [*pairwise(range(1, len(scan.lines) + 1))]

@@ -156,7 +156,7 @@ def test_scan_unreadable_file_exits_1(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(Path, "read_bytes", refuse)
     result = CliRunner().invoke(app, ["scan", str(file)])
     assert is_refused(result, 1)
-    assert "cannot be read: Permission denied" in result.stderr
+    assert "cannot be read: permission denied" in result.stderr
 
 
 def test_scan_without_poem_exits_2() -> None:

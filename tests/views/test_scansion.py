@@ -72,3 +72,19 @@ def test_summary_shows_level_groups_only() -> None:
     # 看 and 难 are level or oblique; both readings rhyme.
     lines = ["山中人不见", "月下独来看", "欲寄相思字", "江南行路难"]
     assert "even lines rhyme: 寒, level" in list(summary(scan(lines)))
+
+
+def test_summary_of_an_oblique_rhyme_claims_no_opening() -> None:
+    lines = ["山深人未晓", "云外闻归鸟", "松下老翁闲", "竹边行客少"]
+    first, second, *_ = summary(scan(lines), lines)
+    assert "仄韵" in first
+    assert "首句" not in first
+    assert second == "even lines rhyme: 筱, oblique"
+
+
+def test_summary_names_the_opening_of_the_order() -> None:
+    lines = ["山深人未晓", "云起满前峰", "松下一壶酒", "竹边三寺钟"]
+    result = scan(lines)
+    assert result is not None
+    first = next(iter(summary(result, lines)))
+    assert ("首句入韵" in first) == result.order[0].isupper()
