@@ -228,10 +228,24 @@ def _open(part: Path, path: Path, mode: str) -> IO[str]:
     """Open `part` for the content of `path`; raise OutputError if either cannot be created."""
     try:
         _reject_folder(path)
+        if (number := _descriptor(path)) is not None:
+            # Opened by its name, it would be written from its beginning, over what others write.
+            return os.fdopen(os.dup(number), "w", encoding="utf-8", newline="\n")
         # Surrogates represent the bytes of a file name that is not UTF-8.
         return part.open(mode, encoding="utf-8", errors="backslashreplace", newline="\n")
     except OSError as error:
         raise write_error(path, error) from error
+
+
+def _descriptor(path: Path) -> int | None:
+    """Return the number of the open file of the process that `path` names; None: it names none.
+
+    >>> _descriptor(Path("/dev/stdout")), _descriptor(Path("/dev/fd/3")), _descriptor(Path("a.txt"))
+    (1, 3, None)
+    """
+    number = {"/dev/stdout": "1", "/dev/stderr": "2"}.get(str(path), path.name)
+    is_open_file = number != path.name or str(path.parent) in _DESCRIPTORS
+    return int(number) if is_open_file and number.isdecimal() else None
 
 
 def _keep(part: Path, stream: IO[str]) -> None:

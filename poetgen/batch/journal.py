@@ -245,6 +245,8 @@ def open_job_output(
             unfinished there.
         OutputError: it cannot be written.
     """
+    if path is not None and os.path.isdir(path):  # noqa: PTH112 (see is_special)
+        raise write_error(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
     if path is not None and prompts is not None:
         check_distinct(prompts, path)
     if path is not None and can_resume(prompts, path):
@@ -391,7 +393,9 @@ def _prepare(
                 log=journal.log,
                 differences="; ".join(differences.values()),
             ),
-            tr("Finish it with its own command, name another --output, or delete that file."),
+            tr(
+                "Finish it with its own options and --model, name another --output, or delete that file."
+            ),
         )
     else:
         journal.start_over(job, new_seed() if seed is None else seed)

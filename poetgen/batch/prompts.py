@@ -58,6 +58,8 @@ def parse_prompt_line(line: bytes, defaults: Options) -> Options | None:
         raise UsageError(tr("not UTF-8"), tr("Save the file as UTF-8.")) from error
     if not text:
         return None
+    if text.startswith("[") and text.endswith("]"):
+        raise UsageError(tr("not a JSON object"), tr("Correct the line."))
     values = _json_object(text) if text.startswith("{") else {"prompt": text}
     for key in PER_CALL:
         if key in values:

@@ -102,6 +102,8 @@ def sample(
     Poems go to standard output, everything else to standard error. Constraints only restrict what may
     occur at a position: the model still chooses every character.
     """
+    if output is not None and str(output) == "-":
+        output = None  # standard output, as - is standard input for --prompts
     if prompts is not None and options.prompt is not None:
         raise UsageError(
             tr("a PROMPT and --prompts contradict each other"), tr("Give one of them.")

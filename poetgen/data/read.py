@@ -187,17 +187,38 @@ def _line_location(name: str, number: int) -> str:
 
 
 def _read_text(name: str, text: str) -> Iterator[RawRecord | BrokenRecord]:
-    rows = [
-        (number, row.strip())
-        for number, row in enumerate(text.splitlines(), start=1)
-        if row.strip() and not row.startswith("#")
-    ]
+    stanzas: list[list[tuple[int, str]]] = [[]]
+    for number, row in enumerate(text.splitlines(), start=1):
+        if not row.strip():
+            stanzas.append([])
+        elif not row.startswith("#"):
+            stanzas[-1].append((number, row.strip()))
+    rows = [row for stanza in stanzas for row in stanza]
+    if _are_poems(stanzas):
+        for stanza in filter(None, stanzas):
+            number, _first = stanza[0]
+            yield RawRecord(
+                _verse([row for _, row in stanza]), "", "", _line_location(name, number)
+            )
+        return
     # 春望：国破山河在，… is a common layout; where only some rows have a colon, it is punctuation.
     is_titled = 2 * sum(_TITLED.match(row) is not None for _, row in rows) > len(rows)
     for number, row in rows:
         titled = _TITLED.match(row) if is_titled else None
         title, poem = titled.groups() if titled else ("", row)
         yield RawRecord(_verse([poem]), title, "", _line_location(name, number))
+
+
+def _are_poems(stanzas: Sequence[Sequence[tuple[int, str]]]) -> bool:
+    """Return whether blank lines part poems of several rows, as in the text that `sample` prints.
+
+    Most rows then hold two lines of verse at most, and most stanzas have several rows.
+    """
+    filled = [stanza for stanza in stanzas if stanza]
+    rows = [row for stanza in filled for _, row in stanza]
+    num_short = sum(sum(row.count(mark) for mark in _MARKS) <= 2 for row in rows)
+    num_long = sum(len(stanza) > 1 for stanza in filled)
+    return len(filled) > 1 and 2 * num_short > len(rows) and 2 * num_long > len(filled)
 
 
 def _record(item: object, location: str) -> RawRecord | BrokenRecord:

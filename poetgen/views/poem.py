@@ -111,7 +111,7 @@ class PoemFormatter:
         file, width = (None, None) if self.to_terminal else (io.StringIO(), _FILE_WIDTH)
         console = Console(file=file, width=width, highlight=False)
         with console.capture() as capture:
-            console.print(table, *summary(scansion), note, sep="\n")
+            console.print(table, *summary(scansion, sample.poem.lines), note, sep="\n")
         return "".join(line.rstrip() + "\n" for line in capture.get().splitlines())
 
 

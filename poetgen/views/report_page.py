@@ -127,6 +127,8 @@ def _list(rows: Iterable[str]) -> str:
 
 def _summary_table(report: EvaluationReport, columns: Sequence[LabeledColumn]) -> str:
     rows = []
+    if not sections(columns):
+        return f"<p>{escape(tr('None of the generated poems has one of the four forms.'))}</p>"
     for label, reference, values in summary(report):
         cells = "".join(f'<td class="value">{escape(text)}</td>' for text in (reference, *values))
         rows.append(f"<tr><td>{escape(label)}</td>{cells}</tr>")

@@ -45,8 +45,10 @@ def report_tables(report: EvaluationReport, width: int) -> Group:
     columns = labeled_columns(report)
     found = sections(columns)
     blocks: list[RenderableType] = [Text("\n".join(heading(report)))]
-    if columns:
+    if found:
         blocks += _summary_tables(report, width)
+    elif columns:
+        blocks.append(Text(tr("None of the generated poems has one of the four forms.")))
     if any(run.likelihood for run in report.runs):
         blocks.append(_likelihood_table(report))
     if found:

@@ -157,3 +157,9 @@ def test_open_prompts_of_an_empty_file_has_no_lines(tmp_path: Path) -> None:
     path = tmp_path / "empty.txt"
     path.touch()
     assert read(path) == []
+
+
+@pytest.mark.parametrize("line", [b"[1,2]", '["春风"]'.encode()])
+def test_parse_prompt_line_refuses_a_json_array(line: bytes) -> None:
+    with pytest.raises(UsageError, match="not a JSON object"):
+        parse_prompt_line(line, DEFAULTS)

@@ -5,6 +5,7 @@ import os
 import pickle
 import random
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -1061,3 +1062,27 @@ def test_sample_killed_resumes_with_its_seed() -> None:
     seed = result.stderr.rsplit("seed ", 1)[1].split()[0]
     assert sample(*call[:3], "--seed", seed, "--output", "whole.txt").exit_code == 0
     assert Path("whole.txt").read_text(encoding="utf-8") == poems
+
+
+def test_sample_takes_a_minus_as_standard_output() -> None:
+    result = sample("山", "--seed", "1", "--num", "2", "--output", "-")
+    succeeds(result)
+    assert result.stdout.count("山") >= 2
+    assert not Path("-").exists()
+
+
+@pytest.mark.parametrize("folder", [".", "/"])
+def test_sample_refuses_a_folder_without_a_name(folder: str) -> None:
+    result = sample("山", "--output", folder)
+    assert result.exit_code == 1
+    assert "cannot be written: it is a folder" in result.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such shell")
+def test_sample_writes_to_standard_output_among_others() -> None:
+    program = f"{shlex.quote(sys.executable)} -m poetgen"
+    call = f"(echo a; {program} sample 山 --seed 1 --num 2 --output /dev/stdout; echo b) > all.txt"
+    subprocess.run(call, shell=True, check=True, capture_output=True, timeout=60)
+    first, *poems, last = Path("all.txt").read_text(encoding="utf-8").splitlines()
+    assert (first, last) == ("a", "b")
+    assert "".join(poems).count("山") >= 2

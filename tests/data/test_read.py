@@ -293,3 +293,24 @@ def test_read_lines_of_text_or_json(content: str) -> None:
 def test_read_lines_non_utf8_names_source() -> None:
     with pytest.raises(CorpusError, match=r"^standard input is not UTF-8"):
         list(read_lines(COUPLET.encode("gb18030"), "standard input"))
+
+
+def test_text_of_sample_is_read_poem_by_poem(tmp_path: Path) -> None:
+    """A poem in several rows, and a blank line between poems."""
+    rows = ["山云归去晚，溪月照人来。", "竹影摇秋水，松风扫石台。"]
+    poems = tmp_path / "poems.txt"
+    poems.write_text("\n".join([*rows, "", *rows[::-1], "", rows[0], ""]), encoding="utf-8")
+    records = list(read(poems))
+    assert [record.text for record in records if isinstance(record, RawRecord)] == [
+        "".join(rows),
+        "".join(rows[::-1]),
+        rows[0],
+    ]
+    assert records[1].location.endswith("line 4")
+
+
+def test_sections_of_a_poem_per_line_stay_apart(tmp_path: Path) -> None:
+    row = "山云归去晚，溪月照人来。竹影摇秋水，松风扫石台。"
+    poems = tmp_path / "poems.txt"
+    poems.write_text(f"{row}\n{row}\n\n{row}\n{row}\n", encoding="utf-8")
+    assert len(list(read(poems))) == 4

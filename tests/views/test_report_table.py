@@ -1,6 +1,7 @@
 """The report on a terminal."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
@@ -134,3 +135,13 @@ def test_tables_align_numbers_in_both_languages(
         # The last column ends in a flag or in the space of one.
         assert {cell_len(row.rstrip()) for row in rows[1:]} <= {width, width - 1}
         assert ("押韵" in table) == bool(catalogue)
+
+
+def test_tables_without_a_poem_in_form_say_so(conditional_report: EvaluationReport) -> None:
+    runs = [
+        replace(run, columns={name: replace(one, metrics={}) for name, one in run.columns.items()})
+        for run in conditional_report.runs
+    ]
+    text = rendered(replace(conditional_report, runs=tuple(runs)), 80)
+    assert "None of the generated poems has one of the four forms." in text
+    assert "Likelihood" in text
