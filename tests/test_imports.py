@@ -16,7 +16,7 @@ PACKAGE = Path(poetgen.__file__).parent
 FLOORS = [
     {"errors", "language"},
     {"files", "config", "progress", "prosody"},
-    {"data"},
+    {"data", "engine"},
     {"model"},
     {"runs"},
     {"sampling"},
@@ -38,12 +38,13 @@ WITHOUT_TORCH = {
     "progress",
     "prosody",
     "data",
+    "engine",
     "runs",
     "batch",
     "views",
     "poetgen",
 }
-TORCH_MODULES = {"poetgen.data.batches", "poetgen.batch.job"}
+TORCH_MODULES = {"poetgen.engine.torch_products", "poetgen.data.batches", "poetgen.batch.job"}
 LIGHT_MODULES = {
     "poetgen.cli.main",
     "poetgen.evaluation.report",

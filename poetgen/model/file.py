@@ -18,10 +18,10 @@ from torch import Tensor
 from poetgen.config import Config
 from poetgen.data.bloom import LineBloomFilter
 from poetgen.data.vocab import Vocabulary
+from poetgen.engine.quantize import SCALE, quantize_weights
 from poetgen.files import atomic_write
 from poetgen.language import tr
 from poetgen.model.format import (
-    SCALE,
     FileHeader,
     LineFilterSpec,
     OpenModelFile,
@@ -59,13 +59,11 @@ def save_model(path: Path, bundle: ModelBundle, *, int8: bool = False) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    weights = {
-        name: tensor.detach().float().cpu().contiguous()
-        for name, tensor in bundle.network.state_dict().items()
-    }
-    if int8:
-        weights = _quantize(weights)
-    arrays: dict[str, NDArray[Any]] = {name: tensor.numpy() for name, tensor in weights.items()}
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, tensor in bundle.network.state_dict().items():
+        arrays[name] = tensor.detach().float().cpu().contiguous().numpy()
+        if int8 and tensor.ndim == 2:
+            arrays[name], arrays[name + SCALE] = quantize_weights(arrays[name])
     training_lines = []
     for index, lines in enumerate(bundle.training_lines):
         name = f"training_lines.{index}"
@@ -80,19 +78,6 @@ def save_model(path: Path, bundle: ModelBundle, *, int8: bool = False) -> None:
         {name: TensorSpec.of(array) for name, array in arrays.items()},
     )
     atomic_write(path, lambda part: _save(arrays, part, header))
-
-
-def _quantize(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the matrices as integers from −127 to 127, each with a scale per row; vectors as they are."""
-    quantized = {}
-    for name, weight in weights.items():
-        if weight.ndim < 2:
-            quantized[name] = weight
-            continue
-        scale = weight.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 127
-        quantized[name] = (weight / scale).round().to(torch.int8)
-        quantized[name + SCALE] = scale
-    return quantized
 
 
 def _save(arrays: dict[str, NDArray[Any]], part: Path, header: FileHeader) -> None:

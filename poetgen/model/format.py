@@ -23,13 +23,12 @@ from safetensors import SafetensorError, safe_open
 from poetgen.config import Config, ModelConfig, build_config, migrate
 from poetgen.data.bloom import MAX_HASHES
 from poetgen.data.vocab import SPECIALS, Vocabulary
+from poetgen.engine.quantize import SCALE
 from poetgen.errors import ConfigError, ModelFileError
 from poetgen.files import read_reason
 from poetgen.language import tr
 
 FORMAT_VERSION = 2
-SCALE = ".scale"
-"""Suffix of the tensor that holds the scale of each row of an int8 matrix."""
 LOCAL_KEYS = {"data": {"corpus", "extra_train"}, "train": {"init_from"}}
 """Configuration keys that hold paths of the machine that trained: a model file omits them."""
 

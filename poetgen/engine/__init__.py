@@ -1,0 +1,1 @@
+"""Exact inference without torch: integer products, and mathematics that is equal on every machine."""
