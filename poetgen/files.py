@@ -112,7 +112,7 @@ def is_special(path: Path) -> bool:
 
     Behind /dev/stdout there may be a regular file, to which a shell appends (`>> all.txt`).
     """
-    if str(path) in ("/dev/stdout", "/dev/stderr") or str(path.parent) in _DESCRIPTORS:
+    if _descriptor(path) is not None:
         return True
     # os.path, not Path: it returns False for a name that is too long or inaccessible.
     is_plain = os.path.isfile(path) or os.path.isdir(path)  # noqa: PTH112, PTH113

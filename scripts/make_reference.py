@@ -19,7 +19,6 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -34,6 +33,7 @@ from poetgen.cli.main import app
 from poetgen.config import Config, describe
 from poetgen.files import write_text
 from poetgen.language import set_language
+from poetgen.sampling.options import field_docs
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "reference"
@@ -287,7 +287,7 @@ def _class_parts(name: str, cls: type) -> Iterator[str]:
     yield f"## {name}"
     yield _docstring(cls)
     hints = _hints(cls)
-    texts = attribute_docs(cls)
+    texts = field_docs(cls)
     rows = [
         _row(f"`{name}`", f"`{_type(hint)}`", _field_default(cls, name), texts.get(name, ""))
         for name, hint in hints.items()
@@ -309,20 +309,6 @@ def _class_parts(name: str, cls: type) -> Iterator[str]:
             yield f"### {cls.__name__}.{name}"
             yield _signature(f"{cls.__name__}.{name}", method)
             yield _docstring(method)
-
-
-def attribute_docs(cls: type) -> dict[str, str]:
-    """Return the strings below the attributes of a class, by attribute."""
-    (declaration,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
-    assert isinstance(declaration, ast.ClassDef)
-    return {
-        field.target.id: " ".join(str(text.value.value).split())
-        for field, text in pairwise(declaration.body)
-        if isinstance(field, ast.AnnAssign)
-        and isinstance(field.target, ast.Name)
-        and isinstance(text, ast.Expr)
-        and isinstance(text.value, ast.Constant)
-    }
 
 
 def _hints(thing: Any) -> dict[str, Any]:

@@ -80,8 +80,7 @@ def run_program(program: Callable[..., object], arguments: Sequence[str]) -> NoR
             code = status if isinstance(status, int) else 0
         except TyperException as error:
             if error.format_message():  # else help was asked for, and printed
-                why, fix = explain(error)
-                print(f"poetgen: {why}\n  → {fix}", file=sys.stderr)  # noqa: T201
+                _print_error(*explain(error))
             code = error.exit_code
         except SystemExit as end:
             # A reader (head, less) that has seen enough is a failure to typer and rich.
@@ -93,10 +92,13 @@ def run_program(program: Callable[..., object], arguments: Sequence[str]) -> NoR
         if error.errno != errno.ENOSPC:
             raise
         _abandon_stdout()
-        why, fix = tr("the disk is full"), tr("Free some space and run the command again.")
-        print(f"poetgen: {why}\n  → {fix}", file=sys.stderr)  # noqa: T201
+        _print_error(tr("the disk is full"), tr("Free some space and run the command again."))
         code = 1
     raise SystemExit(code)
+
+
+def _print_error(why: str, fix: str) -> None:
+    print(f"poetgen: {why}\n  → {fix}", file=sys.stderr)  # noqa: T201
 
 
 def _abandon_stdout() -> None:

@@ -20,28 +20,24 @@ if TYPE_CHECKING:
     from typer import Context
 
 
-class Command(TyperCommand):
+class _InLanguage:
+    """Help in the current language, for Typer's commands and groups."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        with _presented(self, ctx):
+            super().format_help(ctx, formatter)  # type: ignore[misc]
+
+    def format_usage(self, ctx: Any, formatter: Any) -> None:
+        pieces = " ".join(ctx.command.collect_usage_pieces(ctx))
+        formatter.write_usage(ctx.command_path, pieces, prefix=tr("Usage: "))
+
+
+class Command(_InLanguage, TyperCommand):
     """A command whose help is shown in the current language."""
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        with _presented(self, ctx):
-            super().format_help(ctx, formatter)
 
-    def format_usage(self, ctx: Any, formatter: Any) -> None:
-        pieces = " ".join(self.collect_usage_pieces(ctx))
-        formatter.write_usage(ctx.command_path, pieces, prefix=tr("Usage: "))
-
-
-class Group(TyperGroup):
+class Group(_InLanguage, TyperGroup):
     """A group of commands whose help is shown in the current language."""
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        with _presented(self, ctx):
-            super().format_help(ctx, formatter)
-
-    def format_usage(self, ctx: Any, formatter: Any) -> None:
-        pieces = " ".join(self.collect_usage_pieces(ctx))
-        formatter.write_usage(ctx.command_path, pieces, prefix=tr("Usage: "))
 
 
 def help_text(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeAlias, get_type_hints
 import typer
 
 from poetgen.cli import completion
-from poetgen.sampling.options import Options, declared_options, option_help
+from poetgen.sampling.options import Options, declared_options, field_docs
 
 ModelOption: TypeAlias = Annotated[
     str | None,
@@ -58,7 +58,7 @@ _COMPLETIONS = {
 
 def takes_sampling_options(command: Callable[..., None]) -> Callable[..., None]:
     """Return `command`, whose first parameter is an `Options`, with the option fields as parameters."""
-    hints, texts = get_type_hints(Options), option_help()
+    hints, texts = get_type_hints(Options), field_docs(Options)
     parameters = []
     for name, option in declared_options().items():
         flags = [f"--{name.replace('_', '-')}", *filter(None, [option.short])]

@@ -274,13 +274,13 @@ def declared_options() -> Mapping[str, Option]:
     return declared
 
 
-def option_help() -> dict[str, str]:
-    """Return the help text of each option: the docstring of its field.
+def field_docs(cls: type) -> dict[str, str]:
+    """Return the docstrings below the fields of a class; of `Options`, the help text of each option.
 
-    >>> option_help()["num"]
+    >>> field_docs(Options)["num"]
     'Number of poems, per prompt.'
     """
-    (declaration,) = ast.parse(inspect.getsource(Options)).body
+    (declaration,) = ast.parse(inspect.getsource(cls)).body
     assert isinstance(declaration, ast.ClassDef)
     return {
         field.target.id: " ".join(str(text.value.value).split())

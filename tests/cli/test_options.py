@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from poetgen.cli.main import app
 from poetgen.cli.options import takes_sampling_options
 from poetgen.cli.sample import sample as sample_command
-from poetgen.sampling.options import Options, declared_options, option_help
+from poetgen.sampling.options import Options, declared_options, field_docs
 
 
 def test_sample_command_has_every_declared_option() -> None:
@@ -20,7 +20,7 @@ def test_sample_command_has_every_declared_option() -> None:
 def test_sample_help_has_every_declared_option() -> None:
     result = CliRunner().invoke(app, ["sample", "--help"], env={"COLUMNS": "400"})
     assert result.exit_code == 0
-    texts = option_help()
+    texts = field_docs(Options)
     rows = {
         words[0]: " ".join(words)
         for line in result.stdout.splitlines()

@@ -23,7 +23,7 @@ from poetgen.sampling.options import (
     VERSE,
     Options,
     declared_options,
-    option_help,
+    field_docs,
 )
 from tests.prosody.verses import ALPHABET
 
@@ -35,7 +35,7 @@ def test_declared_options_are_the_fields() -> None:
 
 
 def test_declared_options_have_a_help_text_and_a_group() -> None:
-    texts = option_help()
+    texts = field_docs(Options)
     assert list(texts) == list(declared_options())
     for name, option in declared_options().items():
         assert texts[name].endswith("."), name
@@ -43,8 +43,8 @@ def test_declared_options_have_a_help_text_and_a_group() -> None:
         assert option.group in (CHOICE, VERSE, CONDITION, MANY), name
 
 
-def test_option_help_is_short() -> None:
-    assert {name: text for name, text in option_help().items() if len(text) > 160} == {}
+def test_field_docs_is_short() -> None:
+    assert {name: text for name, text in field_docs(Options).items() if len(text) > 160} == {}
 
 
 def test_options_signature_is_readable() -> None:
