@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from poetgen.api import Poet
     from poetgen.data.poem import Poem
+    from poetgen.engine.scoring import Likelihood
     from poetgen.errors import (
         ConfigError,
         ConstraintError,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
         PoetgenError,
         UsageError,
     )
-    from poetgen.model.scoring import Likelihood
     from poetgen.sampling.generator import Failure, Sample
     from poetgen.sampling.options import Options
     from poetgen.sampling.request import Request
@@ -56,7 +56,7 @@ __all__ = [
 _MODULES = {
     "poetgen.api": ["Poet"],
     "poetgen.data.poem": ["Poem"],
-    "poetgen.model.scoring": ["Likelihood"],
+    "poetgen.engine.scoring": ["Likelihood"],
     "poetgen.sampling.generator": ["Failure", "Sample"],
     "poetgen.sampling.options": ["Options"],
     "poetgen.sampling.request": ["Request"],

@@ -10,10 +10,10 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from poetgen.data.normalize import normalize
 from poetgen.data.poem import Poem
+from poetgen.engine.scoring import Likelihood, score
 from poetgen.errors import UsageError
 from poetgen.language import tr
 from poetgen.model.file import ModelBundle, load_model
-from poetgen.model.scoring import Likelihood, score
 from poetgen.runs import find_model
 from poetgen.sampling.generator import Failure, Generator, Sample
 from poetgen.sampling.hypothesis import GivenUp, Restart
@@ -75,7 +75,7 @@ class Poet:
         """
         first = self._request(options)
         requests = (replace(first, index=index) for index in range(options.num))
-        results = self.generate(requests, batch_size=options.batch_size)
+        results = self.generator.generate(requests, batch_size=options.batch_size, scored=False)
         poems = []
         for result in (
             map(UniquePoems(self.generator).distinct, results) if options.unique else results
@@ -89,14 +89,15 @@ class Poet:
     def stream(self, options: Options) -> Iterator[str]:
         """Yield one poem character by character, the prompt first.
 
-        The keywords are those of `sample`; the poem is the one that `sample` gives with one particle.
+        The keywords are those of `sample`, and so is the poem.
         Under constraints a poem may have to be restarted, so its characters come at its end.
 
         Raises:
             UsageError: as `sample`, and for several particles or candidates.
             ConstraintError: as `sample`.
         """
-        return self._certain_text(self._request(options.streamed()))
+        options.require_streamable()
+        return self._certain_text(self._request(options))
 
     def request(self, options: Options, *, seed: int) -> Request:
         """Return the request for `options`; see `Generator.request`."""
@@ -109,7 +110,7 @@ class Poet:
         return self.generator.generate(requests, batch_size=batch_size)
 
     def score(self, text: str) -> Likelihood:
-        """Return the likelihood of a poem by the convention of `poetgen.model.scoring`.
+        """Return the likelihood of a poem by the convention of `poetgen.engine.scoring`.
 
         Raises:
             UsageError: the text is empty.
@@ -117,7 +118,7 @@ class Poet:
         normal = normalize(text)
         if not normal:
             raise UsageError(tr("there is no text to score"), tr("Give a poem."))
-        return score(self.bundle.network, [Poem(normal)], self.bundle.vocab)[0]
+        return score(self.bundle.engine, [Poem(normal)], self.bundle.vocab)[0]
 
     def _request(self, options: Options) -> Request:
         request = self.request(options, seed=new_seed())
@@ -127,7 +128,7 @@ class Poet:
 
     def _certain_text(self, request: Request) -> Iterator[str]:
         pending: list[str] = []
-        for event in self.generator.stream(request):
+        for event in self.generator.stream(request, scored=False):
             if isinstance(event, GivenUp):
                 raise event.error
             if isinstance(event, Restart):

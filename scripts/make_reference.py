@@ -29,11 +29,13 @@ import typer
 
 import poetgen
 import poetgen.errors
-from poetgen.cli.main import app
+from poetgen.cli.main import make_app
 from poetgen.config import Config, describe
 from poetgen.files import write_text
 from poetgen.language import set_language
 from poetgen.sampling.options import field_docs
+
+app = make_app()
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "reference"
@@ -266,7 +268,7 @@ def public_names() -> dict[str, Any]:
     """Return the public functions and classes: those of `poetgen.__all__` and what they lead to."""
     from poetgen.api import Poet
     from poetgen.data.poem import Poem
-    from poetgen.model.scoring import Likelihood
+    from poetgen.engine.scoring import Likelihood
     from poetgen.sampling.generator import Failure, Sample
     from poetgen.sampling.options import Options
 

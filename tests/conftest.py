@@ -10,7 +10,7 @@ from poetgen.config import Config, build_config
 from poetgen.data.corpus import Corpus, corpus_paths, load_corpus
 from poetgen.data.vocab import Vocabulary
 from poetgen.model.file import ModelBundle, save_model
-from poetgen.model.network import PoemRNN
+from poetgen.model.network import PoemRNN, network_arrays
 
 REAL_CORPUS = Path(__file__).parent.parent.parent / "shared" / "corpus" / "tang"
 
@@ -68,8 +68,8 @@ def tiny_model(tiny_config: Config, starter: Corpus) -> ModelBundle:
     """Return an untrained model of `tiny_config`; its weights are always the same."""
     vocab = Vocabulary.build(starter.splits["train"], min_count=1)
     torch.manual_seed(0)
-    model = PoemRNN(len(vocab), tiny_config.model).eval().requires_grad_(False)
-    return ModelBundle(model, vocab, tiny_config, starter.fingerprint, {"epoch": 0.0})
+    weights = network_arrays(PoemRNN(len(vocab), tiny_config.model))
+    return ModelBundle(weights, vocab, tiny_config, starter.fingerprint, {"epoch": 0.0})
 
 
 @pytest.fixture

@@ -135,8 +135,8 @@ def test_poet_refuses_options_out_of_range(model: Poet, settings: dict[str, Any]
     ],
     ids=str,
 )
-def test_stream_is_the_poem_of_one_particle(model: Poet, options: dict[str, Any]) -> None:
-    (poem,) = model.sample("山", seed=5, particles=1, **options)
+def test_stream_is_the_poem_of_sample(model: Poet, options: dict[str, Any]) -> None:
+    (poem,) = model.sample("山", seed=5, **options)
     assert "".join(model.stream("山", seed=5, **options)) == poem.text
 
 
@@ -208,14 +208,14 @@ def events_of(pattern: str) -> Iterator[Event]:
 def test_stream_yields_nothing_that_becomes_void(
     model: Poet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Generator, "stream", lambda *_: events_of("山/云月/山云。"))
+    monkeypatch.setattr(Generator, "stream", lambda *_, **__: events_of("山/云月/山云。"))
     assert list(model.stream(form="五绝", seed=1)) == ["山", "云", "。"]
 
 
 def test_stream_raises_if_the_poem_is_given_up(
     model: Poet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Generator, "stream", lambda *_: events_of("山/云!"))
+    monkeypatch.setattr(Generator, "stream", lambda *_, **__: events_of("山/云!"))
     pieces = model.stream(form="五绝", seed=1)
     with pytest.raises(ConstraintError, match="a dead end"):
         next(pieces)

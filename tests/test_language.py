@@ -16,9 +16,11 @@ import typer
 import poetgen
 from poetgen import language
 from poetgen.cli.help import help_text
-from poetgen.cli.main import app
+from poetgen.cli.main import make_app
 from poetgen.config import Config, describe
 from poetgen.language import current_language, set_language, tr, tr_plural
+
+app = make_app()
 
 PACKAGE = Path(poetgen.__file__).parent
 TRANSLATORS = ("tr", "tr_plural", "tr_noop")

@@ -5,8 +5,11 @@ its number and does not stop the rest.
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,7 +57,7 @@ class Task:
 
 @dataclass
 class Chunk:
-    """Consecutive poems, which are generated and committed together."""
+    """Consecutive poems, which are committed together."""
 
     tasks: list[Task] = field(default_factory=list)
     num_failed_lines: int = 0
@@ -190,9 +193,16 @@ _MAX_TASKS = 4096
 
 
 def run_job(
-    job: Job, generator: Generator, output: Output, to_text: Callable[[Sample], str]
+    job: Job,
+    generator: Generator,
+    output: Output,
+    to_text: Callable[[Sample], str],
+    *,
+    scored: bool = True,
 ) -> Iterator[JobProgress]:
     """Generate the poems of a job that `output` does not have, and yield the progress after each chunk.
+
+    Unless `scored`, `to_text` is given samples without a likelihood, which is faster.
 
     Raises:
         UsageError: no line asks for a poem.
@@ -202,8 +212,8 @@ def run_job(
     progress = JobProgress()
     first_failure: Failure | None = None
     unique = UniquePoems(generator) if job.options.unique else None
-    for chunk in job.chunks(output.find):
-        results = generator.generate(chunk.requests, batch_size=job.options.batch_size)
+    generate = partial(generator.generate, batch_size=job.options.batch_size, scored=scored)
+    for chunk, results in _with_results(job.chunks(output.find), generate):
         for task in chunk.tasks:
             outcome = task.kept
             is_kept = outcome is not None and _is_valid(outcome, unique)
@@ -235,6 +245,35 @@ def run_job(
         )
     # Without prompts there is nothing to correct.
     output.finish(is_complete=job.prompts is None or not progress.num_failed)
+
+
+def _with_results(
+    chunks: Iterator[Chunk], generate: Callable[[Iterable[Request]], Iterator[Sample | Failure]]
+) -> Iterator[tuple[Chunk, Iterator[Sample | Failure]]]:
+    """Yield each chunk with an iterator whose next results are those of its requests.
+
+    `generate` takes requests of later chunks too, so that its batch stays full, but not beyond a chunk
+    without requests: there may be millions of poems from an earlier run.
+    """
+    started: deque[Chunk] = deque()
+
+    def requests_ahead() -> Iterator[Request]:
+        for chunk in chunks:
+            started.append(chunk)
+            if not chunk.requests:
+                return
+            yield from chunk.requests
+
+    results: Iterator[Sample | Failure] = iter(())
+    while True:
+        if started:
+            chunk = started.popleft()
+        else:
+            first = next(chunks, None)
+            if first is None:
+                return
+            chunk, results = first, generate(chain(first.requests, requests_ahead()))
+        yield chunk, results
 
 
 def raise_if_failed(job: Job, progress: JobProgress, output: Output) -> None:

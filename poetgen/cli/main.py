@@ -1,68 +1,82 @@
 """The `poetgen` program.  Nothing here or in the command files imports torch at the top."""
 
+import os
 import sys
-from typing import Annotated, Literal, NoReturn
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Annotated, Literal, NamedTuple, NoReturn
 
 import typer
 
 import poetgen
 from poetgen.cli.boundary import handle_errors, run_program
-from poetgen.cli.config import config
-from poetgen.cli.corpus import fetch, report
-from poetgen.cli.evaluate import evaluate
-from poetgen.cli.export import export
 from poetgen.cli.help import Command, Group
-from poetgen.cli.info import info
-from poetgen.cli.inspect import inspect
-from poetgen.cli.plot import plot
-from poetgen.cli.sample import sample
-from poetgen.cli.scan import scan
-from poetgen.cli.train import train
 from poetgen.language import set_language, tr
 
-app = typer.Typer(
-    cls=Group,
-    help="Train a stacked LSTM on Tang poems and generate new ones.",
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    epilog="Example: `poetgen sample 床前 --temperature 0.8`",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-corpus_app = typer.Typer(
-    cls=Group,
-    help="Download the corpus, or report on its contents.",
-    no_args_is_help=True,
-    epilog="Example: `poetgen corpus fetch`",
-)
-app.add_typer(corpus_app, name="corpus")
 
-# Every help text ends in commands that can be typed.
-for _app, _name, _command, *_examples in (
-    (
-        app,
+class _Entry(NamedTuple):
+    """Where a command is, and the examples that end its help text."""
+
+    module: str
+    function: str
+    examples: tuple[str, ...]
+
+
+_COMMANDS = {
+    "sample": _Entry(
         "sample",
-        sample,
-        "sample 床前 --temperature 0.8 --seed 1 --num 3",
-        "sample --acrostic 床前明月 --form 七绝 --rhyme --tones --num 4 --seed 3",
-        "sample 白日 --form 五绝 --rhyme-group 尤 --explain",
-        "sample --prompts prompts.txt --form 五律 --rhyme --output poems.jsonl",
+        "sample",
+        (
+            "sample 床前 --temperature 0.8 --seed 1 --num 3",
+            "sample --acrostic 床前明月 --form 七绝 --rhyme --tones --num 4 --seed 3",
+            "sample 白日 --form 五绝 --rhyme-group 尤 --explain",
+            "sample --prompts prompts.txt --form 五律 --rhyme --output poems.jsonl",
+        ),
     ),
-    (app, "scan", scan, "scan 白日依山尽，黄河入海流。欲穷千里目，更上一层楼。"),
-    (app, "inspect", inspect, "inspect 床前明月光，疑是地上霜。 --output gates.html"),
-    (app, "train", train, "train --config base --set train.epochs=4 --run short"),
-    (app, "eval", evaluate, "eval --corpus data/tang --split test --json"),
-    (app, "info", info, "info --json"),
-    (app, "plot", plot, "plot short --by steps --output curves.svg"),
-    (app, "config", config, "config tiny --set train.epochs=4 > mine.yaml"),
-    (app, "export", export, "export short --int8 --output short.safetensors"),
-    (corpus_app, "fetch", fetch, "corpus fetch --output-dir data/tang"),
-    (corpus_app, "report", report, "corpus report --corpus data/tang --json"),
-):
-    _epilog = "\n\n".join(f"Example: `poetgen {one}`" for one in _examples)
-    _app.command(_name, cls=Command, epilog=_epilog)(handle_errors(_command))
+    "scan": _Entry("scan", "scan", ("scan 白日依山尽，黄河入海流。欲穷千里目，更上一层楼。",)),
+    "inspect": _Entry(
+        "inspect", "inspect", ("inspect 床前明月光，疑是地上霜。 --output gates.html",)
+    ),
+    "train": _Entry("train", "train", ("train --config base --set train.epochs=4 --run short",)),
+    "eval": _Entry("evaluate", "evaluate", ("eval --corpus data/tang --split test --json",)),
+    "info": _Entry("info", "info", ("info --json",)),
+    "plot": _Entry("plot", "plot", ("plot short --by steps --output curves.svg",)),
+    "config": _Entry("config", "config", ("config tiny --set train.epochs=4 > mine.yaml",)),
+    "export": _Entry("export", "export", ("export short --int8 --output short.safetensors",)),
+    "corpus fetch": _Entry("corpus", "fetch", ("corpus fetch --output-dir data/tang",)),
+    "corpus report": _Entry("corpus", "report", ("corpus report --corpus data/tang --json",)),
+}
+"""The commands; the one that is called is imported, all of them only for a list."""
 
 
-@app.callback(invoke_without_command=True)
+def make_app(names: Iterable[str] = _COMMANDS) -> typer.Typer:
+    """Return the program with some commands, or all."""
+    app = typer.Typer(
+        cls=Group,
+        help="Train a stacked LSTM on Tang poems and generate new ones.",
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+        epilog="Example: `poetgen sample 床前 --temperature 0.8`",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(_options)
+    corpus_app = typer.Typer(
+        cls=Group,
+        help="Download the corpus, or report on its contents.",
+        no_args_is_help=True,
+        epilog="Example: `poetgen corpus fetch`",
+    )
+    for name in names:
+        entry = _COMMANDS[name]
+        function = getattr(import_module(f"poetgen.cli.{entry.module}"), entry.function)
+        epilog = "\n\n".join(f"Example: `poetgen {one}`" for one in entry.examples)
+        parent = corpus_app if name.startswith("corpus ") else app
+        parent.command(name.split()[-1], cls=Command, epilog=epilog)(handle_errors(function))
+    if corpus_app.registered_commands:
+        app.add_typer(corpus_app, name="corpus")
+    return app
+
+
 def _options(
     ctx: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
@@ -99,6 +113,8 @@ def main() -> NoReturn:
 
     `--language` works in any position: it is moved to the front, where Typer takes it.
     """
+    # Threads in numpy's products spin while they wait, and a busy machine has no core for them.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     arguments = sys.argv[1:]
     end = arguments.index("--") if "--" in arguments else len(arguments)
     language: list[str] = []
@@ -109,4 +125,5 @@ def main() -> NoReturn:
             break
     name = "".join(language).removeprefix("--language").removeprefix("=")
     set_language(name or None)
-    run_program(app, arguments)
+    called = arguments[len(language) :][:1]
+    run_program(make_app(called if set(called) & _COMMANDS.keys() else _COMMANDS), arguments)

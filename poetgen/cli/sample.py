@@ -89,7 +89,7 @@ def sample(
         bool | None,
         typer.Option(
             "--stream/--no-stream",
-            help="Show each character as it is sampled, with one particle. "
+            help="Show each character as it is sampled. "
             "Default: on a terminal, for one poem of one particle.",
             rich_help_panel=_OUTPUT,
         ),
@@ -125,7 +125,7 @@ def sample(
                 tr("--stream shows one poem as text on standard output"),
                 tr("Drop --stream, or --num, --prompts, --output, --explain and --json."),
             )
-        options = options.streamed()
+        options.require_streamable()
     choice = find_model(model)
     formatter = PoemFormatter(
         OutputFormat.text if is_text else OutputFormat.jsonl,
@@ -162,7 +162,7 @@ def _print_stream(
 
     printer = StreamPrinter(script, is_live)
     has_ended = False
-    for event in generator.stream(request):
+    for event in generator.stream(request, scored=False):
         if isinstance(event, GivenUp):
             printer.restart()
             raise event.error
@@ -180,7 +180,11 @@ def _print_poem(generator: "Generator", request: Request, formatter: PoemFormatt
     """Print one poem once it is finished; return whether it ended or was cut off."""
     from poetgen.sampling.generator import Failure
 
-    (result,) = generator.generate([request], batch_size=request.options.batch_size)
+    (result,) = generator.generate(
+        [request],
+        batch_size=request.options.batch_size,
+        scored=formatter.needs_likelihood,
+    )
     if isinstance(result, Failure):
         raise result.error
     sys.stdout.write(formatter.text(result))
@@ -212,10 +216,13 @@ def _run_job(
         make_request = partial(generator.request, seed=output.seed)
         job = Job(options, make_request, lines, log_warnings=formatter.is_text)
         total = count_poems(prompts, options.num)
+        generator.expect((total or 0) * options.num_particles * options.num_candidates)
         # Poems on the terminal show the progress themselves.
         is_hidden = output_path is None and sys.stdout.isatty()
         progress = show_progress(
-            run_job(job, generator, output, formatter.text), total, is_hidden=is_hidden
+            run_job(job, generator, output, formatter.text, scored=formatter.needs_likelihood),
+            total,
+            is_hidden=is_hidden,
         )
     if progress.num_cut_off and formatter.is_text:
         logger.info(

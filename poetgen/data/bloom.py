@@ -61,27 +61,40 @@ class LineBloomFilter:
         from poetgen.progress import track  # here, so that reading a model does not load tqdm
 
         lines = {line for poem in poems for line in poem.lines if len(line) >= MIN_SHARED_LINE}
-        lines = {line for line in lines if not any(line in others for others in known)}
+        lines = {line for line in lines if not is_known(line, known)}
         num_bytes = math.ceil(len(lines) * -math.log(rate) / math.log(2) ** 2 / 8)
         num_hashes = max(1, round(-math.log2(rate)))
         bits = np.zeros(max(_MIN_BYTES, num_bytes), np.uint8)
         built = cls(bits, num_hashes, len(lines))
         for line in track(lines, tr("training lines")):
-            for position in built._positions(line):
+            for position in built.positions(*_halves(line)):
                 bits[position >> 3] |= 1 << (position & 7)
         return built
 
     def __contains__(self, line: str) -> bool:
-        return len(line) >= MIN_SHARED_LINE and all(
-            self.bits[position >> 3] >> (position & 7) & 1 for position in self._positions(line)
-        )
+        return is_known(line, (self,))
 
-    def _positions(self, line: str) -> Iterable[int]:
+    def positions(self, first: int, second: int) -> Iterable[int]:
         """Return one bit position per hash, all derived from two (Kirsch & Mitzenmacher 2006)."""
-        digest = hashlib.blake2b(line.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        first, second = (int.from_bytes(half, "big") for half in (digest[:8], digest[8:]))
         size = len(self.bits) * 8
         return ((first + number * second) % size for number in range(self.num_hashes))
+
+
+def is_known(line: str, filters: Sequence[LineBloomFilter]) -> bool:
+    """Return whether a line of at least `MIN_SHARED_LINE` characters is in one of the filters."""
+    if len(line) < MIN_SHARED_LINE or not filters:
+        return False
+    halves = _halves(line)
+    return any(
+        all(known.bits[bit >> 3] >> (bit & 7) & 1 for bit in known.positions(*halves))
+        for known in filters
+    )
+
+
+def _halves(line: str) -> tuple[int, int]:
+    """Return two hashes of 64 bits."""
+    digest = hashlib.blake2b(line.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")
 
 
 def is_mostly_known(lines: Sequence[str], filters: Sequence[LineBloomFilter]) -> bool:
@@ -89,5 +102,5 @@ def is_mostly_known(lines: Sequence[str], filters: Sequence[LineBloomFilter]) ->
 
     A majority is required because a single match may be a false positive.
     """
-    num_known = sum(any(line in known for known in filters) for line in lines)
+    num_known = sum(is_known(line, filters) for line in lines)
     return 2 * num_known > len(lines)

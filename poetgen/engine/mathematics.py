@@ -3,6 +3,7 @@
 Libraries compute these functions with different errors on different processors.  Here they consist of
 IEEE addition, subtraction, multiplication and division in a fixed order, each a separate operation on an
 array, so that no compiler can fuse two of them into one rounding.  The relative error is below 1e-9.
+The network reads them from tables (`softmax`, `network`), which are made with these functions.
 
 The functions take numpy arrays, or torch tensors of float64: both have these operators, and give the
 same bits.
@@ -15,7 +16,6 @@ The coefficients interpolate (2ᶠ − 1)/f at the Chebyshev nodes of [−½, ½
 """
 
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,9 +24,8 @@ from numpy.typing import NDArray
 LIMIT = 700.0
 """exp takes arguments from −700 to 700, where it is neither infinite nor subnormal; others are clipped."""
 
-_BLOCK_SIZE = 2**14
-"""Values that are computed with at once: 128 KiB."""
 _LOG2_E = 1.4426950408889634
+_LIMIT_2 = LIMIT * _LOG2_E
 _LN_2 = 0.6931471805599453
 _ROUND = 1.5 * 2.0**52
 """Adding it leaves no room for a fraction: the sum is rounded to a whole number, ties to even, and its low
@@ -42,13 +41,13 @@ _COEFFICIENTS = (
 )
 
 
-def exp(x: Any) -> Any:
-    """Return eˣ, for x clipped to ±`LIMIT`; a new array of the shape of `x`.
+def exp(x: Any, factor: float = 1.0) -> Any:
+    """Return e^(factor·x), for factor·x clipped to ±`LIMIT`; a new array of the shape of `x`.
 
     >>> exp(np.array([0.0, 1.0])).round(8).tolist()
     [1.0, 2.71828183]
     """
-    whole, result = _split(x)
+    whole, result = _split(x, factor)
     result += 1.0
     _bits(result)[...] += _bits(whole)
     return result
@@ -60,7 +59,7 @@ def sigmoid(x: Any) -> Any:
     >>> sigmoid(np.array([0.0])).tolist()
     [0.5]
     """
-    result = exp(-x)
+    result = exp(x, -1.0)
     result += 1.0
     return 1.0 / result
 
@@ -71,7 +70,7 @@ def tanh(x: Any) -> Any:
     >>> tanh(np.array([0.0, 1.0])).round(8).tolist()
     [0.0, 0.76159416]
     """
-    whole, result = _split(x + x)
+    whole, result = _split(x, 2.0)
     power = 0.0 * result
     power += 1.0
     _bits(power)[...] += _bits(whole)  # 2ⁿ
@@ -102,35 +101,12 @@ def log(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return 2.0 * s * series + k * _LN_2
 
 
-def log_sum_exp(x_BV: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ln Σ exp(x) of each row, (B,), summed in order.
+def _split(x: Any, factor: float) -> tuple[Any, Any]:
+    """Return (n as the bits that, added to a float64, multiply it by 2ⁿ; 2ᶠ − 1).
 
-    >>> log_sum_exp(np.array([[0.0, 0.0]])).round(8).tolist()
-    [0.69314718]
+    n + f is factor·x·log₂e.
     """
-    largest_B = x_BV.max(axis=1)
-    sum_B = np.empty(len(x_BV))
-    for rows in row_blocks(x_BV):
-        below_BV = x_BV[rows] - largest_B[rows, None]
-        sum_B[rows] = np.cumsum(exp(below_BV), axis=1)[:, -1]
-    result_B: NDArray[np.float64] = log(sum_B) + largest_B
-    return result_B
-
-
-def row_blocks(x_BV: NDArray[Any]) -> Iterator[slice]:
-    """Yield slices of consecutive rows, small enough that operations on them stay in the cache.
-
-    >>> list(row_blocks(np.zeros((5, 8000))))
-    [slice(0, 2, None), slice(2, 4, None), slice(4, 6, None)]
-    """
-    step = max(1, _BLOCK_SIZE // x_BV.shape[1])
-    return (slice(start, start + step) for start in range(0, len(x_BV), step))
-
-
-def _split(x: Any) -> tuple[Any, Any]:
-    """Return (n as the bits that, added to a float64, multiply it by 2ⁿ; 2ᶠ − 1) for x·log₂e = n + f."""
-    f = x.clip(-LIMIT, LIMIT)
-    f *= _LOG2_E
+    f = (x * (factor * _LOG2_E)).clip(-_LIMIT_2, _LIMIT_2)
     whole = f + _ROUND
     f -= whole - _ROUND
     bits = _bits(whole)

@@ -1,40 +1,60 @@
 """The recurrent network in exact arithmetic: the one authority on what a model computes.
 
-Weights and activations are int8 rows; their products are exact (`products`), everything else is float64
-with IEEE operations in a fixed order (`mathematics`).  A row's values are therefore the same bits on every
-machine, with every provider, at every batch size and position.
+Weights and activations are int8 rows; their products are exact whole numbers (`products`).  The sum that
+enters a gate, and a logit, are rounded to a multiple of 1/`STEPS`, so that sigmoid and tanh are looked up
+in tables.  All else is IEEE arithmetic in fp32, one operation after the other.  A row's values are
+therefore the same bits on every machine, with every provider, at every batch size and position.
 
 Shape suffixes: B rows, H hidden size, G stacked gates, E embedding size, F features, V vocabulary size.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from importlib.util import find_spec
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from poetgen.config import ModelConfig
-from poetgen.engine.mathematics import row_blocks, sigmoid, tanh
-from poetgen.engine.products import NumpyProducts, Products
+from poetgen.engine.mathematics import sigmoid, tanh
+from poetgen.engine.products import NumpyProducts, Products, Whole
 from poetgen.engine.quantize import (
     SCALE,
     QuantizedRows,
+    Rows,
     quantize_activations,
     quantize_weights,
 )
+from poetgen.engine.softmax import STEPS, row_blocks
 
-Float64: TypeAlias = NDArray[np.float64]
+Float32: TypeAlias = NDArray[np.float32]
+
+_SATURATION = 16
+"""From here on, sigmoid and tanh are 1, and before its negative 0 and −1."""
+_OFFSET = np.float32(_SATURATION * STEPS)
+"""The place of 0 in a table."""
+_STEP = np.float32(STEPS)
+_WORK_OF_IMPORT = 40_000_000_000
+"""Multiplications that numpy does in about the time in which torch is imported."""
 
 
 @dataclass(frozen=True)
 class LayerWeights:
-    """A recurrent layer: matrices, and biases (G,) in float64; gates in the order of `torch.nn`."""
+    """A recurrent layer: matrices, and biases (G,); gates in the order of `torch.nn`."""
 
     from_input: QuantizedRows
     from_hidden: QuantizedRows
-    input_bias: Float64
-    hidden_bias: Float64
+    input_bias: Float32
+    hidden_bias: Float32
+
+    @cached_property
+    def bias(self) -> Float32:
+        """The sum of both biases, in steps."""
+        return (self.input_bias + self.hidden_bias) * _STEP
 
 
 @dataclass(frozen=True)
@@ -43,10 +63,16 @@ class NetworkWeights:
 
     embedding: QuantizedRows
     layers: tuple[LayerWeights, ...]
-    projection: tuple[QuantizedRows, Float64] | None
+    projection: tuple[QuantizedRows, Float32] | None
     """The map from hidden to embedding size, with its bias; None: the output is not tied."""
     output: QuantizedRows
-    output_bias: Float64
+    output_bias: Float32
+
+    @property
+    def matrices(self) -> list[QuantizedRows]:
+        """The matrices that rows are multiplied with."""
+        own = [matrix for layer in self.layers for matrix in (layer.from_input, layer.from_hidden)]
+        return own + ([self.projection[0]] if self.projection else []) + [self.output]
 
     @classmethod
     def from_arrays(
@@ -55,29 +81,20 @@ class NetworkWeights:
         """Return the weights in the arrays of a model file: fp32, or int8 with a scale per row.
 
         Matrices in fp32 are quantized as `poetgen export --int8` does it.
-
-        Raises:
-            ValueError: a value is not a finite number; names the array.
         """
-
-        def floats(name: str) -> Float64:
-            if not np.isfinite(arrays[name]).all():
-                raise ValueError(f"{name} has a value that is not a finite number")
-            return arrays[name].astype(np.float64)
 
         def matrix(name: str) -> QuantizedRows:
             if name + SCALE in arrays:
-                return QuantizedRows(arrays[name], floats(name + SCALE)[:, 0])
-            floats(name)  # checks them
+                return QuantizedRows(arrays[name], arrays[name + SCALE][:, 0])
             values, scale_R1 = quantize_weights(arrays[name])
-            return QuantizedRows(values, scale_R1[:, 0].astype(np.float64))
+            return QuantizedRows(values, scale_R1[:, 0])
 
         layers = (
             LayerWeights(
                 matrix(f"layers.{number}.weight_ih_l0"),
                 matrix(f"layers.{number}.weight_hh_l0"),
-                floats(f"layers.{number}.bias_ih_l0"),
-                floats(f"layers.{number}.bias_hh_l0"),
+                arrays[f"layers.{number}.bias_ih_l0"],
+                arrays[f"layers.{number}.bias_hh_l0"],
             )
             for number in range(config.num_layers)
         )
@@ -86,9 +103,9 @@ class NetworkWeights:
         return cls(
             embedding,
             tuple(layers),
-            (matrix("projection.weight"), floats("projection.bias")) if is_tied else None,
+            (matrix("projection.weight"), arrays["projection.bias"]) if is_tied else None,
             embedding if is_tied else matrix("output"),
-            floats("output_bias"),
+            arrays["output_bias"],
         )
 
 
@@ -96,16 +113,44 @@ class NetworkWeights:
 class LayerState:
     """The state that a layer passes from one position to the next."""
 
-    hidden_BH: Float64
+    hidden_BH: Float32
     quantized: QuantizedRows
     """`hidden_BH` as int8 rows."""
-    cell_BH: Float64 | None = None
+    cell_BH: Float32 | None = None
     """The cell state of an LSTM; None for the other cells."""
+
+    def select(self, rows: Rows) -> "LayerState":
+        """Return the state of some rows."""
+        cell_BH = None if self.cell_BH is None else self.cell_BH[rows]
+        return LayerState(self.hidden_BH[rows], self.quantized.select(rows), cell_BH)
 
 
 State: TypeAlias = tuple[LayerState, ...]
-Gates: TypeAlias = Mapping[str, Float64]
+Gates: TypeAlias = Mapping[str, Float32]
 """The gates and states of one layer at one position, (B, H) each, by name."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """A product of rows and a matrix in whole numbers, and the scales to apply to it."""
+
+    whole_BR: Whole
+    scale_B: Float32
+    scale_R: Float32
+
+    def scaled(self, rows: slice = slice(None)) -> Float32:
+        """Return some rows in fp32, a new array."""
+        result_BR = self.whole_BR[rows].astype(np.float32)
+        result_BR *= self.scale_B[rows, None]
+        result_BR *= self.scale_R
+        return result_BR
+
+    def steps(self, rows: slice) -> Float32:
+        """Return some rows as what enters gates, in steps that are not rounded yet; a new array."""
+        result_BR = self.whole_BR[rows].astype(np.float32)
+        result_BR *= self.scale_B[rows, None] * _STEP
+        result_BR *= self.scale_R
+        return result_BR
 
 
 class Network:
@@ -119,135 +164,196 @@ class Network:
     def __init__(
         self, weights: NetworkWeights, config: ModelConfig, products: Products | None = None
     ) -> None:
+        """Without `products`, numpy computes them, and later torch if there is much work; see `expect`."""
         self.weights = weights
         self.config = config
+        self._work = 0
         self.use(products or NumpyProducts())
+        self._is_automatic = products is None
+
+    def expect(self, num_rows: int) -> None:
+        """Note that so many rows are to be computed.
+
+        Once all that was expected outweighs the import of torch, torch computes the products.
+        """
+        if not self._is_automatic:
+            return
+        self._work += num_rows * sum(matrix.values.size for matrix in self.weights.matrices)
+        is_imported = sys.modules.get("torch") is not None
+        if is_imported or (self._work > _WORK_OF_IMPORT and find_spec("torch") is not None):
+            from poetgen.engine.torch_products import TorchProducts
+
+            self.use(TorchProducts() if is_imported else TorchProducts(num_threads=1))
 
     def use(self, products: Products) -> None:
         """Compute products with another provider from here on; no result changes."""
-        self._products = products
-        weights = self.weights
-        self._layers = [
-            (products.prepare(layer.from_input.values), products.prepare(layer.from_hidden.values))
-            for layer in weights.layers
-        ]
-        self._projection = weights.projection and products.prepare(weights.projection[0].values)
-        self._output = products.prepare(weights.output.values)
+        prepared = {id(matrix): products.prepare(matrix.values) for matrix in self.weights.matrices}
+        self._is_automatic = False
+        self._provider = (products, prepared)  # one assignment: other threads may be computing
+
+    def with_layers(self, layers: Sequence[LayerWeights]) -> "Network":
+        """Return a network whose layers have other biases than this one's, and the same matrices."""
+        network = copy(self)
+        network.weights = replace(self.weights, layers=tuple(layers))
+        return network
 
     def zero_state(self, num_rows: int) -> State:
         """Return the initial state of `num_rows` sequences: all zeros."""
-        zeros_BH = np.zeros((num_rows, self.config.hidden_size))
+        zeros_BH = np.zeros((num_rows, self.config.hidden_size), np.float32)
         cell_BH = zeros_BH if self.config.cell == "lstm" else None
         layer = LayerState(zeros_BH, quantize_activations(zeros_BH), cell_BH)
-        return (layer,) * len(self._layers)
+        return (layer,) * len(self.weights.layers)
 
     def step(self, tokens_B: NDArray[np.intp], state: State) -> tuple[QuantizedRows, State]:
         """Return (features, state) after one more id per row; `logits` takes the features."""
-        features, after, _ = self.trace(tokens_B, state)
+        self.expect(len(tokens_B))
+        features, after, _ = self._run(tokens_B, state, ("hidden", "cell"))
         return features, after
 
     def trace(
         self, tokens_B: NDArray[np.intp], state: State
     ) -> tuple[QuantizedRows, State, list[Gates]]:
         """Return what `step` does, and the gates and states of each layer."""
-        embedding = self.weights.embedding
-        x = QuantizedRows(embedding.values[tokens_B], embedding.scale[tokens_B])
+        return self._run(tokens_B, state, ())
+
+    def logits(self, features: QuantizedRows) -> Float32:
+        """Return the logits of the next id, (B, V): whole multiples of 1/`STEPS`."""
+        product = self._multiply(features, self.weights.output)
+        logits_BV = np.empty((len(features.scale), len(self.weights.output.scale)), np.float32)
+        for rows in row_blocks(*logits_BV.shape):
+            steps_BV = product.steps(rows)
+            steps_BV += self.weights.output_bias * _STEP
+            np.rint(steps_BV, out=steps_BV)
+            np.multiply(steps_BV, 1 / _STEP, out=logits_BV[rows])
+        return logits_BV
+
+    def _run(
+        self, tokens_B: NDArray[np.intp], state: State, kept: Sequence[str]
+    ) -> tuple[QuantizedRows, State, list[Gates]]:
+        """Run all layers; keep the gates named, or all if none is."""
+        x = self.weights.embedding.select(tokens_B)
         after: list[LayerState] = []
         traced: list[Gates] = []
-        for layer, prepared, before in zip(self.weights.layers, self._layers, state, strict=True):
-            from_x = self._product(x, prepared[0], layer.from_input.scale)
-            from_h = self._product(before.quantized, prepared[1], layer.from_hidden.scale)
-            gates, cell_BH = _CELLS[self.config.cell](from_x, from_h, layer, before)
+        for layer, before in zip(self.weights.layers, state, strict=True):
+            gates = self._run_layer(x, layer, before, kept)
             x = quantize_activations(gates["hidden"])
-            after.append(LayerState(gates["hidden"], x, cell_BH))
+            after.append(LayerState(gates["hidden"], x, gates.get("cell")))
             traced.append(gates)
         if self.weights.projection is not None:
             matrix, bias_E = self.weights.projection
-            x = quantize_activations(self._product(x, self._projection, matrix.scale) + bias_E)
+            x = quantize_activations(self._multiply(x, matrix).scaled() + bias_E)
         return x, tuple(after), traced
 
-    def logits(self, features: QuantizedRows) -> Float64:
-        """Return the logits of the next id, (B, V)."""
-        logits_BV = self._product(features, self._output, self.weights.output.scale)
-        logits_BV += self.weights.output_bias
-        return logits_BV
+    def _run_layer(
+        self, x: QuantizedRows, layer: LayerWeights, before: LayerState, kept: Sequence[str]
+    ) -> Gates:
+        from_x = self._multiply(x, layer.from_input)
+        from_h = self._multiply(before.quantized, layer.from_hidden)
+        run_cell = _CELLS[self.config.cell]
+        blocks = [
+            run_cell(from_x.steps(rows), from_h.steps(rows), layer, before.select(rows))
+            for rows in row_blocks(*from_x.whole_BR.shape)
+        ]
+        if len(blocks) == 1:
+            return blocks[0]
+        names = [name for name in blocks[0] if name in kept or not kept]
+        return {name: np.concatenate([gates[name] for gates in blocks]) for name in names}
 
-    def _product(self, x: QuantizedRows, prepared: Any, scale_R: Float64) -> Float64:
-        """Return a product with the scales of both operands applied, (B, R)."""
-        result_BR = self._products.multiply(x, prepared)
-        result_BR *= x.scale[:, None]
-        result_BR *= scale_R
-        return result_BR
+    def _multiply(self, x: QuantizedRows, matrix: QuantizedRows) -> Product:
+        products, prepared = self._provider
+        whole_BR = products.multiply(x.values, prepared[id(matrix)])
+        return Product(whole_BR, x.scale, matrix.scale)
 
 
 def select_rows(state: State, rows: NDArray[np.intp]) -> State:
     """Return the state of `rows`, in their order; −1 is a row of zeros."""
-    is_new_B1 = (rows < 0)[:, None]
-
-    def selected(part_BH: Float64) -> Float64:
-        chosen_BH = part_BH[rows]
-        return np.where(is_new_B1, 0.0, chosen_BH) if is_new_B1.any() else chosen_BH
-
-    layers = []
-    for layer in state:
-        hidden_BH = selected(layer.hidden_BH)
-        quantized = layer.quantized.select(rows)
-        if is_new_B1.any():
-            quantized = quantize_activations(hidden_BH)  # of the same rows: the same values
-        cell_BH = None if layer.cell_BH is None else selected(layer.cell_BH)
-        layers.append(LayerState(hidden_BH, quantized, cell_BH))
-    return tuple(layers)
-
-
-_LSTM_GATES = ("forget", "input", "candidate", "cell", "output", "hidden")
+    is_new_B = rows < 0
+    selected = tuple(layer.select(rows) for layer in state)
+    if is_new_B.any():
+        for layer in selected:
+            parts = (layer.hidden_BH, layer.quantized.values, layer.quantized.scale, layer.cell_BH)
+            for part in parts:
+                if part is not None:
+                    part[is_new_B] = 0
+    return selected
 
 
 def _lstm(
-    from_x: Float64, from_h: Float64, layer: LayerWeights, before: LayerState
-) -> tuple[Gates, Float64]:
+    from_x: Float32, from_h: Float32, layer: LayerWeights, before: LayerState
+) -> dict[str, Float32]:
     """Run the six equations of `poetgen.model.cell.lstm_step`."""
     assert before.cell_BH is not None
-    num_rows, size = before.cell_BH.shape
-    bias_4H = layer.input_bias + layer.hidden_bias
-    gates = {name: np.empty((num_rows, size)) for name in _LSTM_GATES}
-    for rows in row_blocks(from_x):
-        stacked_B4H = from_x[rows]
-        stacked_B4H += from_h[rows]
-        stacked_B4H += bias_4H
-        input_, forget = np.split(sigmoid(stacked_B4H[:, : 2 * size]), 2, axis=1)
-        candidate = tanh(stacked_B4H[:, 2 * size : 3 * size])
-        output = sigmoid(stacked_B4H[:, 3 * size :])
-        cell = forget * before.cell_BH[rows]
-        cell += input_ * candidate
-        hidden = tanh(cell)
-        hidden *= output
-        values = (forget, input_, candidate, cell, output, hidden)
-        for name, value in zip(_LSTM_GATES, values, strict=True):
-            gates[name][rows] = value
-    return gates, gates["cell"]
+    from_x += from_h
+    from_x += layer.bias
+    places = _places(from_x)
+    size = before.cell_BH.shape[1]
+    input_, forget, output = (
+        _sigmoid().take(places[:, start : start + size], mode="clip")
+        for start in (0, size, 3 * size)
+    )
+    candidate = _tanh().take(places[:, 2 * size : 3 * size], mode="clip")
+    cell = forget * before.cell_BH
+    cell += input_ * candidate
+    hidden = _tanh().take(_places(cell * _STEP), mode="clip")
+    hidden *= output
+    return {
+        "forget": forget,
+        "input": input_,
+        "candidate": candidate,
+        "cell": cell,
+        "output": output,
+        "hidden": hidden,
+    }
 
 
 def _gru(
-    from_x: Float64, from_h: Float64, layer: LayerWeights, before: LayerState
-) -> tuple[Gates, None]:
+    from_x: Float32, from_h: Float32, layer: LayerWeights, before: LayerState
+) -> dict[str, Float32]:
     """Run the four equations of `poetgen.model.cell.gru_step`."""
     size = before.hidden_BH.shape[1]
-    from_x += layer.input_bias
-    from_h += layer.hidden_bias
-    reset, update = np.split(sigmoid(from_x[:, : 2 * size] + from_h[:, : 2 * size]), 2, axis=1)
-    candidate = tanh(from_x[:, 2 * size :] + reset * from_h[:, 2 * size :])
-    hidden = (1.0 - update) * candidate
+    from_x += layer.input_bias * _STEP
+    from_h += layer.hidden_bias * _STEP
+    opened = _sigmoid().take(_places(from_x[:, : 2 * size] + from_h[:, : 2 * size]), mode="clip")
+    reset, update = opened[:, :size], opened[:, size:]
+    inner = from_x[:, 2 * size :] + reset * from_h[:, 2 * size :]
+    candidate = _tanh().take(_places(inner), mode="clip")
+    hidden = (1 - update) * candidate
     hidden += update * before.hidden_BH
-    return {"reset": reset, "update": update, "candidate": candidate, "hidden": hidden}, None
+    return {"reset": reset, "update": update, "candidate": candidate, "hidden": hidden}
 
 
 def _rnn(
-    from_x: Float64, from_h: Float64, layer: LayerWeights, _before: LayerState
-) -> tuple[Gates, None]:
+    from_x: Float32, from_h: Float32, layer: LayerWeights, _before: LayerState
+) -> dict[str, Float32]:
     """Run the equation of `poetgen.model.cell.rnn_step`."""
     from_x += from_h
-    from_x += layer.input_bias + layer.hidden_bias
-    return {"hidden": tanh(from_x)}, None
+    from_x += layer.bias
+    return {"hidden": _tanh().take(_places(from_x), mode="clip")}
 
 
 _CELLS = {"lstm": _lstm, "gru": _gru, "rnn": _rnn}
+
+
+def _places(steps: Float32) -> NDArray[np.intp]:
+    """Return the places of these numbers of steps in a table; overwrites the argument."""
+    steps += _OFFSET
+    np.rint(steps, out=steps)
+    return steps.astype(np.intp)
+
+
+@cache
+def _sigmoid() -> Float32:
+    return _table(sigmoid, 0.0)
+
+
+@cache
+def _tanh() -> Float32:
+    return _table(tanh, -1.0)
+
+
+def _table(function: Callable[[Any], Any], least: float) -> Float32:
+    """Return the values of a function at each step from −`_SATURATION` to `_SATURATION`."""
+    x = np.arange(-_SATURATION * STEPS, _SATURATION * STEPS + 1) / STEPS
+    table: Float32 = function(x).astype(np.float32)
+    table[0], table[-1] = least, 1.0
+    return table

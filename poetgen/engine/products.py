@@ -7,15 +7,16 @@ library do not matter; longer rows are split, and the parts are added in float64
 Shape suffixes: B rows of a batch, R rows of a matrix, K values per row.
 """
 
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from poetgen.engine.quantize import QuantizedRows
-
 BLOCK = 1024
 """Columns whose product with int8 values is exact in fp32: 128·128·1024 = 2²⁴."""
+
+Whole: TypeAlias = NDArray[np.float32] | NDArray[np.float64] | NDArray[np.int32]
+"""An array of whole numbers."""
 
 
 class Products(Protocol):
@@ -24,8 +25,8 @@ class Products(Protocol):
     def prepare(self, values_RK: NDArray[np.int8]) -> Any:
         """Return a matrix in the form that `multiply` takes."""
 
-    def multiply(self, x: QuantizedRows, prepared: Any) -> NDArray[np.float64]:
-        """Return x_BK·matrix_RKᵀ of the whole numbers, (B, R); a new array."""
+    def multiply(self, values_BK: NDArray[np.int8], prepared: Any) -> Whole:
+        """Return values_BK·matrix_RKᵀ, (B, R), in whatever type holds it."""
 
 
 class NumpyProducts:
@@ -36,13 +37,12 @@ class NumpyProducts:
         starts = range(0, values_RK.shape[1], BLOCK)
         return [values_RK[:, start : start + BLOCK].astype(np.float32) for start in starts]
 
-    def multiply(
-        self, x: QuantizedRows, prepared: list[NDArray[np.float32]]
-    ) -> NDArray[np.float64]:
+    def multiply(self, values_BK: NDArray[np.int8], prepared: list[NDArray[np.float32]]) -> Whole:
         """See `Products`."""
-        values_BK = x.values.astype(np.float32)
-        first, *others = prepared
-        result_BR = (values_BK[:, : first.shape[1]] @ first.T).astype(np.float64)
-        for number, block in enumerate(others, start=1):
-            result_BR += values_BK[:, number * BLOCK : (number + 1) * BLOCK] @ block.T
-        return result_BR
+        operand_BK = values_BK.astype(np.float32)
+        parts = [
+            operand_BK[:, number * BLOCK : (number + 1) * BLOCK] @ block.T
+            for number, block in enumerate(prepared)
+        ]
+        first, *others = parts
+        return sum((part.astype(np.float64) for part in others), start=first) if others else first

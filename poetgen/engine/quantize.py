@@ -6,11 +6,15 @@ Shape suffixes: R rows of a matrix, B rows of a batch, K values per row.
 """
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-INT8_MAX = 127
+Rows: TypeAlias = NDArray[np.intp] | slice
+"""A choice of rows."""
+INT8_MAX = np.float32(127)
+_LEAST = np.float32(1e-30)
 SCALE = ".scale"
 """Suffix of the array that holds the scale of each row of an int8 matrix."""
 
@@ -21,11 +25,11 @@ class QuantizedRows:
 
     values: NDArray[np.int8]
     """(rows, K)."""
-    scale: NDArray[np.float64]
+    scale: NDArray[np.float32]
     """(rows,)."""
 
-    def select(self, rows: NDArray[np.intp]) -> "QuantizedRows":
-        """Return copies of the given rows."""
+    def select(self, rows: Rows) -> "QuantizedRows":
+        """Return the given rows: copies, or a view of a slice."""
         return QuantizedRows(self.values[rows], self.scale[rows])
 
 
@@ -39,18 +43,19 @@ def quantize_weights(
     ([[64, -127]], 0.007874)
     """
     largest_R1 = np.abs(weight_RK).max(axis=1, keepdims=True)
-    scale_R1 = np.maximum(largest_R1, np.float32(1e-12)) / np.float32(INT8_MAX)
+    scale_R1 = np.maximum(largest_R1, np.float32(1e-12)) / INT8_MAX
     return np.rint(weight_RK / scale_R1).astype(np.int8), scale_R1
 
 
-def quantize_activations(x_BK: NDArray[np.float64]) -> QuantizedRows:
+def quantize_activations(x_BK: NDArray[np.float32]) -> QuantizedRows:
     """Return activations as int8 rows; a row of zeros has the scale 0.
 
-    >>> quantize_activations(np.array([[0.25, -0.5], [0.0, 0.0]])).values.tolist()
+    >>> quantize_activations(np.array([[0.25, -0.5], [0.0, 0.0]], np.float32)).values.tolist()
     [[64, -127], [0, 0]]
     """
-    largest_B = np.maximum(x_BK.max(axis=1), -x_BK.min(axis=1))
-    # The product is at most 127·(1 + 2⁻⁵²), so it rounds to 127 at most.
-    factor_B = INT8_MAX / np.maximum(largest_B, 1e-300)
-    values_BK = x_BK * factor_B[:, None]
-    return QuantizedRows(np.rint(values_BK, out=values_BK).astype(np.int8), largest_B / INT8_MAX)
+    largest_B1 = np.abs(x_BK).max(axis=1, keepdims=True)
+    # The product is at most 127·(1 + 2⁻²³), so it rounds to 127 at most.
+    values_BK = x_BK * (INT8_MAX / np.maximum(largest_B1, _LEAST))
+    return QuantizedRows(
+        np.rint(values_BK, out=values_BK).astype(np.int8), largest_B1[:, 0] / INT8_MAX
+    )

@@ -14,8 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from poetgen.engine.products import BLOCK
-from poetgen.engine.quantize import QuantizedRows
+from poetgen.engine.products import BLOCK, Whole
 
 _CHECKED_ROWS = 256
 """Rows of the matrices that a kernel is checked with."""
@@ -38,8 +37,16 @@ class TorchProducts:
     products = TorchProducts("cuda")
     """
 
-    def __init__(self, device: str | torch.device = "cpu", *, use_int8: bool = True) -> None:
-        """Without `use_int8`, compute all products in fp32."""
+    def __init__(
+        self,
+        device: str | torch.device = "cpu",
+        *,
+        use_int8: bool = True,
+        num_threads: int | None = None,
+    ) -> None:
+        """Without `use_int8`, compute all products in fp32; `num_threads` is set for all of torch."""
+        if num_threads is not None:
+            torch.set_num_threads(num_threads)
         self._device = torch.device(device)
         self._use_int8 = use_int8
         self._is_exact: dict[tuple[int, int, int], bool] = {}
@@ -51,23 +58,27 @@ class TorchProducts:
         padded_RK[:num_rows, :size] = values_RK
         return PreparedMatrix(torch.from_numpy(padded_RK).to(self._device).t(), num_rows)
 
-    @torch.inference_mode()
-    def multiply(self, x: QuantizedRows, prepared: PreparedMatrix) -> NDArray[np.float64]:
+    def multiply(self, values_BK: NDArray[np.int8], prepared: PreparedMatrix) -> Whole:
         """See `Products`."""
-        num_rows, size = x.values.shape
-        x_BK = np.zeros((self._padded(num_rows), len(prepared.values_KR)), np.int8)
-        x_BK[:num_rows, :size] = x.values
-        on_device_BK = torch.from_numpy(x_BK).to(self._device)
-        if self._takes_int8(len(x_BK), *prepared.values_KR.shape):
+        num_rows, size = values_BK.shape
+        shape = (self._padded(num_rows), len(prepared.values_KR))
+        if shape != (num_rows, size):
+            padded_BK = np.zeros(shape, np.int8)
+            padded_BK[:num_rows, :size] = values_BK
+            values_BK = padded_BK
+        on_device_BK = torch.from_numpy(values_BK).to(self._device)
+        if self._takes_int8(*shape, prepared.values_KR.shape[1]):
             result_BR = torch._int_mm(on_device_BK, prepared.values_KR)
         else:
             result_BR = self._fp32_product(on_device_BK, prepared)
-        array_BR = result_BR.cpu().numpy()[:num_rows, : prepared.num_rows]
-        return array_BR.astype(np.float64)
+        whole: Whole = result_BR.cpu().numpy()[:num_rows, : prepared.num_rows]
+        return whole
 
     def _padded(self, num_rows: int) -> int:
         """Return the number of rows to compute: few sizes, as each is checked; CUDA needs over 16."""
-        return 1 if num_rows == 1 and self._device.type == "cpu" else _multiple(num_rows, 32)
+        if num_rows == 1 and self._device.type == "cpu":
+            return 1
+        return _multiple(num_rows, max(32, 2 ** (num_rows.bit_length() - 3)))
 
     def _takes_int8(self, num_rows: int, size: int, num_columns: int) -> bool:
         """Return whether the int8 kernel of these sizes is exact, on random values and on extremes."""

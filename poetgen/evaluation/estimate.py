@@ -4,8 +4,8 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 
-from poetgen.data.batches import num_batches
 from poetgen.data.poem import Poem
+from poetgen.engine.scoring import BATCH_SIZE, score
 from poetgen.evaluation.likelihood import NUM_CONDITIONED, available_conditions
 from poetgen.evaluation.samples import (
     FREE,
@@ -16,7 +16,6 @@ from poetgen.evaluation.samples import (
 )
 from poetgen.language import tr
 from poetgen.model.file import ModelBundle
-from poetgen.model.scoring import BATCH_TOKENS, score
 from poetgen.progress import format_duration
 from poetgen.prosody.forms import FORMS
 from poetgen.sampling.generator import Generator
@@ -66,18 +65,12 @@ def _scoring_seconds(bundle: ModelBundle, poems: Sequence[Poem]) -> float:
     """Return the time to score `poems`: that of one batch times the number of batches."""
     subset = poems[:NUM_CONDITIONED]
     num_conditions = len(available_conditions(bundle, subset))
-    total = _num_batches(bundle, poems) + num_conditions * _num_batches(bundle, subset)
-    if total < 2 * _MIN_RATIO:
+    num_batches = (len(poems) + num_conditions * len(subset)) / BATCH_SIZE
+    if num_batches < _MIN_RATIO:
         return 0.0
-    score(bundle.network, poems[:1], bundle.vocab)  # the first batch is slower
     start = time.monotonic()
-    score(bundle.network, poems[-1:], bundle.vocab)
-    return total * (time.monotonic() - start)
-
-
-def _num_batches(bundle: ModelBundle, poems: Sequence[Poem]) -> int:
-    sequences = [bundle.vocab.encode_poem(poem.text) for poem in poems]
-    return num_batches(sequences, batch_tokens=BATCH_TOKENS)
+    score(bundle.engine, poems[:BATCH_SIZE], bundle.vocab)
+    return num_batches * (time.monotonic() - start)
 
 
 def _generation_seconds(bundle: ModelBundle, counts: Mapping[str, int], mode: str) -> float:

@@ -8,9 +8,12 @@
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
 
 from poetgen.data.poem import Poem, fingerprint
 from poetgen.evaluation.comparison import (
@@ -38,11 +41,10 @@ from poetgen.evaluation.report import (
 from poetgen.evaluation.samples import FREE, MODES, SampleSet, count_forms, sample_by_form
 from poetgen.language import tr
 from poetgen.model.file import ModelBundle
-from poetgen.model.network import PoemRNN
 from poetgen.prosody.forms import FORMS
 from poetgen.runs import BUNDLED, model_name
 from poetgen.sampling.generator import Generator
-from poetgen.sampling.options import DEFAULT_PARTICLES, Options
+from poetgen.sampling.options import Options
 
 NUM_EXAMPLES = 20
 
@@ -95,7 +97,7 @@ def evaluate_models(
         return EvaluationReport(settings, None, runs)
     *baselines, file_baseline = all_baselines = _real_baselines(bundles, eval_set, real, config)
     reference = _reference(eval_set, all_baselines[0])
-    particles = DEFAULT_PARTICLES if config.constrained else None
+    particles = Options().particles if config.constrained else None
     sampling = SamplingSettings(counts, config.temperatures, config.seed, particles)
     sampled_runs = [
         replace(
@@ -132,7 +134,7 @@ def _settings(eval_set: EvaluationSet) -> ReportSettings:
 def _likelihood_run(bundle: ModelBundle, eval_set: EvaluationSet, config: EvalConfig) -> RunReport:
     return RunReport(
         model=BUNDLED.stem if bundle.path == BUNDLED else str(bundle.path),
-        fingerprint=weights_fingerprint(bundle.network),
+        fingerprint=weights_fingerprint(bundle.fp32_weights()),
         trained_on=bundle.corpus_fingerprint,
         likelihood=evaluate_likelihood(
             bundle, eval_set, seed=config.seed, baseline=config.baseline
@@ -215,10 +217,10 @@ def _count(poems: PoemsByForm) -> dict[str, int]:
     return {form: len(own) for form, own in poems.items()}
 
 
-def weights_fingerprint(network: PoemRNN) -> str:
+def weights_fingerprint(weights: Mapping[str, NDArray[np.float32]]) -> str:
     """Return sixteen hex digits that identify a network's weights."""
     digest = hashlib.blake2b(digest_size=8)
-    for name, tensor in sorted(network.state_dict().items()):
+    for name, weight in sorted(weights.items()):
         digest.update(name.encode())
-        digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+        digest.update(weight.tobytes())
     return digest.hexdigest()

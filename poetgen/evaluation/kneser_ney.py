@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from poetgen.data.poem import Poem, is_hanzi
 from poetgen.data.vocab import BOS, EOS, UNK, Vocabulary
+from poetgen.engine.scoring import Likelihood, unknown_surcharge
 from poetgen.evaluation.ngram_index import Ints, NGramIndex, join_sequences
 from poetgen.language import tr
-from poetgen.model.scoring import Likelihood, unknown_surcharge
 from poetgen.progress import track
 
 Floats = NDArray[np.float64]
@@ -118,7 +118,7 @@ def kneser_ney_likelihoods(
 ) -> Mapping[int, Likelihood]:
     """Return, by order, the likelihood of `poems` under Kneser–Ney models of `train`.
 
-    Counted as in `poetgen.model.scoring`: over the symbols that a network with this vocabulary
+    Counted as in `poetgen.engine.scoring`: over the symbols that a network with this vocabulary
     predicts (characters, punctuation, the end and <unk>), with the same surcharge for an unknown
     character.
     """

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 from poetgen.data.conditions import Conditions, conditions_of, encode_conditions, restrict_to
 from poetgen.data.poem import Poem
+from poetgen.engine.scoring import score, total
 from poetgen.evaluation.dataset import EvaluationSet
 from poetgen.evaluation.kneser_ney import kneser_ney_likelihoods
 from poetgen.evaluation.metrics.table import ALL
 from poetgen.evaluation.report import NOTHING, LikelihoodReport
 from poetgen.language import tr
 from poetgen.model.file import ModelBundle
-from poetgen.model.scoring import score, total
 from poetgen.progress import Stage
 from poetgen.prosody.forms import FORMS, OTHER, form_of
 from poetgen.runs import model_name
@@ -36,7 +36,7 @@ def evaluate_likelihood(
     subset_poems = [poems[i] for i in subset]
     conditions = available_conditions(bundle, subset_poems)
     num_scored = len(poems) + len(conditions) * len(subset)
-    network = bundle.network
+    network = bundle.engine
     with Stage(tr("{model}: scoring", model=model_name(bundle.path)), num_scored) as stage:
         scores = score(network, poems, vocab, advance=stage.advance)
         given = {NOTHING: total([scores[i] for i in subset])} if conditions else {}

@@ -18,7 +18,7 @@ from poetgen.data.poem import Poem
 from poetgen.evaluation.comparison import Comparison, ComparisonsByForm
 
 if TYPE_CHECKING:
-    from poetgen.model.scoring import Likelihood
+    from poetgen.engine.scoring import Likelihood
 
 NOTHING = "nothing"
 """Key of the likelihood without conditions."""
@@ -52,7 +52,7 @@ class ReportSettings:
     poems_fingerprint: str
     num_excluded: int
     warnings: Sequence[str]
-    precision: str = "fp32"
+    precision: str = "int8"
     sampling: SamplingSettings | None = None
     """None if only the likelihood was evaluated."""
 

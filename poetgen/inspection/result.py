@@ -5,6 +5,7 @@ Imports no torch, so that views can draw results without a model.
 Shape suffixes: T positions in the text, H hidden size.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -33,7 +34,7 @@ NUM_NEXT = 5
 _SYMBOLS = {START: "<bos>", END: "<eos>", UNKNOWN: "<unk>"}
 """In JSON, the signs are written as in a vocabulary: ＃ may be a character of a text."""
 
-Layers: TypeAlias = tuple[dict[str, NDArray[np.float32]], ...]
+Layers: TypeAlias = tuple[dict[str, NDArray[np.float64]], ...]
 """Lowest first: {series: values}, for the names in `SERIES` that the cell has."""
 Json: TypeAlias = "int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
@@ -47,7 +48,7 @@ class Trace:
     layers: Layers
     """The values of each series, of shape (T, H)."""
     nats: tuple[float | None, ...]
-    """Surprise at each character, as in `poetgen.model.scoring`; None at the start."""
+    """Surprise at each character, as in `poetgen.engine.scoring`; None at the start."""
     next_characters: tuple[tuple[tuple[str, float], ...], ...]
     """After each character the `NUM_NEXT` most probable next ones with their probabilities."""
     unknown: frozenset[str]
@@ -78,7 +79,7 @@ class Trace:
     def nats_per_character(self) -> float:
         """The mean surprise over the characters of the text."""
         surprises = [nats for nats in self.nats if nats is not None]
-        return sum(surprises) / len(surprises)
+        return math.fsum(surprises) / len(surprises)
 
     def mean(self, layer: int, name: str) -> list[float]:
         """Return the mean of a series over the units of a layer, one number per position."""

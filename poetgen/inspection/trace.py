@@ -1,27 +1,27 @@
 """Reads a text step by step and records the activations and predictions at each position.
 
-The loop over steps is separate from the sampling loop and does not slow it; both use the equations of
-`poetgen.model.cell`.
+The loop over steps is separate from the sampling loop and does not slow it; both step the network of
+`poetgen.engine`.
 
 Shape suffixes: T positions, H hidden size, V vocabulary size.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from poetgen.data.vocab import BOS, EOS, UNK, Vocabulary
+from poetgen.engine.mathematics import exp
+from poetgen.engine.network import Network
+from poetgen.engine.scoring import unknown_surcharge
+from poetgen.engine.softmax import Float64, log_sum_exp
 from poetgen.inspection import result
 from poetgen.inspection.result import NUM_NEXT, Continuation, Layers, Trace
 from poetgen.language import tr
 from poetgen.model.file import ModelBundle
-from poetgen.model.network import PoemRNN, layer_step
-from poetgen.model.scoring import unknown_surcharge
 from poetgen.prosody.marks import MARKS
 from poetgen.sampling.generator import Generator, Sample
 from poetgen.sampling.options import Options
@@ -29,6 +29,8 @@ from poetgen.sampling.prompt import prepare_prompt
 
 MAX_CONTINUATION = 64
 """Characters of a continuation at most: with a gate clamped, a model may never end a poem."""
+_LEAST = 1e-300
+"""Values nearer to 0 are traced as 0: those of a clamped gate, and its products."""
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +40,8 @@ class Step(NamedTuple):
 
     layers: Layers
     """The values of each series, of shape (H,)."""
-    log_probs_V: Tensor
-    """ln p of every next id, in float64, on the CPU."""
+    log_probs_V: Float64
+    """ln p of every next id."""
 
 
 def inspect_text(
@@ -59,13 +61,9 @@ def inspect_text(
         logger.warning(warning)
     given = prompt.text
     options = replace(options, prompt=given if generate else opening(given, bundle.vocab))
-    if generate:
-        (sample,) = _generate(Generator(bundle), [options])
-        text = sample.poem.text
-    else:
-        text = given
-    if bundle.network.cell != "lstm":
-        why, shown = result.explain(bundle.network.cell)
+    text = _generate(Generator(bundle), options).poem.text if generate else given
+    if bundle.config.model.cell != "lstm":
+        why, shown = result.explain(bundle.config.model.cell)
         logger.info(tr("note: {why}. {shown}", why=why, shown=shown))
     return trace(bundle, text), options
 
@@ -73,7 +71,7 @@ def inspect_text(
 def trace(bundle: ModelBundle, text: str) -> Trace:
     """Read `text` (normalized) from a zero state and return the trace of it.
 
-    Agrees with `PoemRNN.step` and `PoemRNN.forward` to rounding; dropout is off.
+    The likelihoods are those of `poetgen.engine.scoring`.
     """
     vocab = bundle.vocab
     tokens = [BOS, *vocab.encode(text)]
@@ -81,7 +79,7 @@ def trace(bundle: ModelBundle, text: str) -> Trace:
     nats: list[float | None] = [None]
     layers, next_characters = [], []
     # Only what is shown is kept of the probabilities, to bound memory on long texts.
-    for step, next_token in zip(read(bundle.network, tokens), [*tokens[1:], None], strict=True):
+    for step, next_token in zip(read(bundle.engine, tokens), [*tokens[1:], None], strict=True):
         layers.append(step.layers)
         next_characters.append(_most_probable(step.log_probs_V, vocab))
         if next_token is not None:
@@ -91,20 +89,21 @@ def trace(bundle: ModelBundle, text: str) -> Trace:
     return Trace((result.START, *text), stack(layers), tuple(nats), tuple(next_characters), unknown)
 
 
-@torch.inference_mode()
-def read(network: PoemRNN, tokens: Iterable[int]) -> Iterator[Step]:
+def read(network: Network, tokens: Iterable[int]) -> Iterator[Step]:
     """Yield the values that `network` computes at each of `tokens`, from a zero state."""
     state = network.zero_state(1)
     for token in tokens:
-        x_1H = network.embedding[token].unsqueeze(0)
-        layers = []
-        for number, layer in enumerate(network.layers):
-            computed, state[number] = layer_step(network.cell, x_1H, state[number], layer)
-            layers.append({name: values[0].cpu().numpy() for name, values in computed.items()})
-            x_1H = computed["hidden"]
-        features = network.projection(x_1H)
-        log_probs_V = torch.log_softmax(network.logits(features)[0].cpu().double(), dim=-1)
-        yield Step(tuple(layers), log_probs_V)
+        features, state, layers = network.trace(np.array([token]), state)
+        logits_1V = network.logits(features)
+        log_probs_V = (logits_1V - log_sum_exp(logits_1V))[0]
+        first_rows = (
+            {
+                name: np.where(np.abs(values[0]) < _LEAST, 0.0, values[0])
+                for name, values in one.items()
+            }
+            for one in layers
+        )
+        yield Step(tuple(first_rows), log_probs_V)
 
 
 def stack(steps: Iterable[Layers]) -> Layers:
@@ -117,17 +116,8 @@ def stack(steps: Iterable[Layers]) -> Layers:
 
 def continue_text(bundle: ModelBundle, options: Options) -> Continuation:
     """Generate after the prompt of `options`, `MAX_CONTINUATION` characters at most."""
-    (continuation,) = continue_texts(bundle, [options])
-    return continuation
-
-
-def continue_texts(bundle: ModelBundle, options: Sequence[Options]) -> list[Continuation]:
-    """Generate after the prompts of all `options` in one batch, a row for each, in their order."""
-    samples = _generate(Generator(bundle, max_tokens=MAX_CONTINUATION), options)
-    return [
-        Continuation(sample.poem.text[len(sample.request.prompt.text) :], sample.ended)
-        for sample in samples
-    ]
+    sample = _generate(Generator(bundle, max_tokens=MAX_CONTINUATION), options)
+    return Continuation(sample.poem.text[len(sample.request.prompt.text) :], sample.ended)
 
 
 def opening(text: str, vocab: Vocabulary) -> str:
@@ -144,18 +134,17 @@ def opening(text: str, vocab: Vocabulary) -> str:
     return text
 
 
-def _generate(generator: Generator, options: Sequence[Options]) -> list[Sample]:
-    """Return a poem for each of `options`, generated in one batch."""
-    requests = [generator.request(one, seed=0) for one in options]
-    samples = list(generator.generate(requests, batch_size=len(requests)))
-    # Without constraints, generation cannot fail.
-    return [sample for sample in samples if isinstance(sample, Sample)]
+def _generate(generator: Generator, options: Options) -> Sample:
+    (sample,) = generator.generate([generator.request(options, seed=0)])
+    assert isinstance(sample, Sample), "without constraints, generation cannot fail"
+    return sample
 
 
-def _most_probable(log_probs_V: Tensor, vocab: Vocabulary) -> tuple[tuple[str, float], ...]:
+def _most_probable(log_probs_V: Float64, vocab: Vocabulary) -> tuple[tuple[str, float], ...]:
     """Return the `NUM_NEXT` most probable next characters, end and unknown included, best first."""
-    no_text = torch.tensor([token for token in vocab.not_text if token != UNK])
-    best = log_probs_V.index_fill(0, no_text, -torch.inf).topk(NUM_NEXT)
-    pairs = zip(best.indices.tolist(), best.values.exp().tolist(), strict=True)
+    shown_V = log_probs_V.copy()
+    shown_V[[token for token in vocab.not_text if token != UNK]] = -np.inf
+    best = np.argsort(-shown_V, kind="stable")[:NUM_NEXT]
     signs = {BOS: result.START, EOS: result.END, UNK: result.UNKNOWN}
+    pairs = zip(best.tolist(), exp(shown_V[best]).tolist(), strict=True)
     return tuple((signs.get(token, vocab.symbols[token]), p) for token, p in pairs)

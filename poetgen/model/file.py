@@ -1,23 +1,27 @@
-"""Save and load a model: its network, and everything that sampling and scoring need with it.
+"""A model and its file: the weights, and everything that sampling and scoring need with them.
 
-Weights are stored in fp32, or matrices as int8 with a scale per row, a quarter of the size.  Loading
-runs no code from the file and checks every shape, dtype and checksum before a value is used; the
-format itself is in `poetgen.model.format`.
+Weights are arrays: in fp32, or matrices as int8 with a scale per row, a quarter of the size.  A bundle
+makes the network of `poetgen.engine` from them, which generates and scores, and the network of torch,
+which trains and has gradients, each when it is first asked for.  Loading runs no code from the file and
+checks every shape, dtype and checksum before a value is used; the format itself is in
+`poetgen.model.format`.  Does not import torch.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
-from torch import Tensor
 
 from poetgen.config import Config
 from poetgen.data.bloom import LineBloomFilter
 from poetgen.data.vocab import Vocabulary
+from poetgen.engine.network import Network, NetworkWeights
 from poetgen.engine.quantize import SCALE, quantize_weights
 from poetgen.files import atomic_write
 from poetgen.language import tr
@@ -30,18 +34,21 @@ from poetgen.model.format import (
     open_model_file,
     weight_shapes,
 )
-from poetgen.model.network import PoemRNN, choose_device
+
+if TYPE_CHECKING:
+    from poetgen.model.network import PoemRNN
 
 
 @dataclass(frozen=True)
 class ModelBundle:
-    """A network with its vocabulary, configuration and origin.
+    """The weights of a network with its vocabulary, configuration and origin.
 
     bundle = load_model(Path("best.safetensors"))
-    logits, state = bundle.network.step(tokens, bundle.network.zero_state(1))
+    features, state = bundle.engine.step(tokens_B, bundle.engine.zero_state(1))
     """
 
-    network: PoemRNN
+    weights: Mapping[str, NDArray[Any]]
+    """The arrays of a model file: fp32, or int8 with the scale of each row."""
     vocab: Vocabulary
     config: Config
     corpus_fingerprint: str
@@ -51,6 +58,41 @@ class ModelBundle:
     training_lines: tuple[LineBloomFilter, ...] = ()
     """Lines of the training text: one filter per training run that contributed to the weights."""
     path: Path | None = None
+    device: str = "cpu"
+    """The device to compute on."""
+
+    @cached_property
+    def engine(self) -> Network:
+        """The network in exact arithmetic."""
+        weights = NetworkWeights.from_arrays(self.weights, self.config.model)
+        network = Network(weights, self.config.model)
+        if self.device != "cpu":
+            from poetgen.engine.torch_products import TorchProducts
+
+            network.use(TorchProducts(self.device))
+        return network
+
+    def with_engine(self, engine: Network) -> "ModelBundle":
+        """Return a bundle that computes with another network, such as one with a clamped gate."""
+        bundle = replace(self)
+        bundle.__dict__["engine"] = engine  # in place of the one that would be made
+        return bundle
+
+    @cached_property
+    def network(self) -> "PoemRNN":
+        """The network of torch, in evaluation mode, in fp32."""
+        from poetgen.model.network import network_from_arrays
+
+        return network_from_arrays(self.fp32_weights(), self.config.model, self.device)
+
+    def fp32_weights(self) -> dict[str, NDArray[np.float32]]:
+        """Return the weights in fp32, by the names of torch."""
+        return {
+            name: self.weights[name] * self.weights[name + SCALE]
+            if name + SCALE in self.weights
+            else self.weights[name]
+            for name in weight_shapes(len(self.vocab), self.config.model)
+        }
 
 
 def save_model(path: Path, bundle: ModelBundle, *, int8: bool = False) -> None:
@@ -60,10 +102,13 @@ def save_model(path: Path, bundle: ModelBundle, *, int8: bool = False) -> None:
         OutputError: the file cannot be written.
     """
     arrays: dict[str, NDArray[Any]] = {}
-    for name, tensor in bundle.network.state_dict().items():
-        arrays[name] = tensor.detach().float().cpu().contiguous().numpy()
-        if int8 and tensor.ndim == 2:
-            arrays[name], arrays[name + SCALE] = quantize_weights(arrays[name])
+    for name, weight in bundle.fp32_weights().items():
+        if not int8 or weight.ndim < 2:
+            arrays[name] = weight
+        elif name + SCALE in bundle.weights:
+            arrays |= {one: bundle.weights[one] for one in (name, name + SCALE)}
+        else:
+            arrays[name], arrays[name + SCALE] = quantize_weights(weight)
     training_lines = []
     for index, lines in enumerate(bundle.training_lines):
         name = f"training_lines.{index}"
@@ -88,43 +133,38 @@ def _save(arrays: dict[str, NDArray[Any]], part: Path, header: FileHeader) -> No
 
 
 def load_model(path: Path, device: str = "cpu") -> ModelBundle:
-    """Return the model in `path` on `device` (see `choose_device`), in evaluation mode, in fp32.
+    """Return the model in `path`, to be computed on `device` (see `choose_device`).
 
     Raises:
         ModelFileError: missing, damaged, a pickle, of an unknown format version, or inconsistent.
     """
+    if device != "cpu":
+        from poetgen.model.network import choose_device
+
+        device = str(choose_device(device))
     with open_model_file(path) as file:
         header = file.header
-        weights = {
-            name: _weight(file, name)
-            for name in weight_shapes(len(header.vocab.symbols), header.config.model)
-        }
         training_lines = tuple(
             LineBloomFilter(file.array(lines.tensor), lines.num_hashes, lines.num_lines)
             for lines in header.training_lines
         )
-        with torch.device("meta"):  # no memory, no random draws: the weights are assigned
-            network = PoemRNN(len(header.vocab.symbols), header.config.model)
-        network.load_state_dict(weights, assign=True)
-    if device != "cpu":
-        network.to(choose_device(device))
+        filters = {lines.tensor for lines in header.training_lines}
+        weights = {name: _weight(file, name) for name in header.tensors if name not in filters}
     return ModelBundle(
-        network.eval().requires_grad_(False),
+        weights,
         header.vocab,
         header.config,
         header.corpus_fingerprint,
         header.metrics,
         training_lines,
         path,
+        device,
     )
 
 
-def _weight(file: OpenModelFile, name: str) -> Tensor:
-    # Copied to torch's own memory: rounding depends on the alignment of the operands.
-    weight = torch.tensor(file.array(name), dtype=torch.float32)
-    if name + SCALE in file.header.tensors:
-        weight *= torch.tensor(file.array(name + SCALE))
-    if not bool(weight.isfinite().all()):
+def _weight(file: OpenModelFile, name: str) -> NDArray[Any]:
+    weight = file.array(name)
+    if not np.isfinite(weight).all():
         why = tr("{tensor} has a value that is not a finite number", tensor=name)
         raise damaged(file.path, why)
     return weight

@@ -8,20 +8,27 @@ Shape suffixes: B rows, T positions, E embedding size, H hidden size, I input si
 F features (H, or E after the projection of a tied model), V vocabulary size.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.functional import dropout, embedding, linear
+from torch.nn.functional import embedding, linear
 
 from poetgen.config import ModelConfig
 from poetgen.errors import UsageError
 from poetgen.language import tr
 from poetgen.model.cell import CellWeights, gru_step, lstm_step, rnn_step
-from poetgen.model.dropout import embedding_dropout, variational_dropout, weight_dropout
+from poetgen.model.dropout import (
+    dropout,
+    embedding_dropout,
+    variational_dropout,
+    weight_dropout,
+)
 
 LayerState: TypeAlias = tuple[Tensor, ...]
 """(hidden_BH, cell_BH) of an LSTM layer, (hidden_BH,) of the others."""
@@ -99,10 +106,14 @@ class PoemRNN(nn.Module):
             x_BTE = self._drop(x_BTE, rate)
         return self.projection(x_BTE), after
 
+    @property
+    def output_matrix(self) -> nn.Parameter:
+        """The matrix of the output layer, (V, F): the embedding if they are tied."""
+        return self.embedding if self.output is None else self.output
+
     def logits(self, features: Tensor) -> Tensor:
         """Return the logits (…, V) of features (…, F)."""
-        output_VF = self.embedding if self.output is None else self.output
-        return linear(features, output_VF, self.output_bias)
+        return linear(features, self.output_matrix, self.output_bias)
 
     def forward(self, tokens_BT: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Return (logits_BTV, state): the logits of the next id at each position."""
@@ -155,6 +166,26 @@ class PoemRNN(nn.Module):
         if not (self.training and rate):
             return x_BTF
         return (variational_dropout if self.config.variational_dropout else dropout)(x_BTF, rate)
+
+
+def network_from_arrays(
+    weights: Mapping[str, NDArray[np.float32]], config: ModelConfig, device: str = "cpu"
+) -> PoemRNN:
+    """Return the network with these weights, in evaluation mode, without gradients."""
+    with torch.device("meta"):  # no memory, no random draws: the weights are assigned
+        network = PoemRNN(len(weights["embedding"]), config)
+    # Copied to torch's own memory: rounding depends on the alignment of the operands.
+    tensors = {name: torch.tensor(weight) for name, weight in weights.items()}
+    network.load_state_dict(tensors, assign=True)
+    return network.to(device).eval().requires_grad_(False)
+
+
+def network_arrays(network: PoemRNN) -> dict[str, NDArray[np.float32]]:
+    """Return copies of the weights of a network, by the names of torch."""
+    return {
+        name: weight.detach().float().cpu().numpy().copy()
+        for name, weight in network.state_dict().items()
+    }
 
 
 def choose_device(name: str) -> torch.device:

@@ -1,4 +1,4 @@
-"""A partial poem: the tokens read, the tokens that may come next, and the tokens sampled.
+"""A partial poem: what it has read, what may come next, and what was sampled.
 
 A `PoemTask` is what all hypotheses of one poem share, a `Hypothesis` is one partial poem and occupies
 one row of the batch.  Works without logits: the loop in `decode` asks what may come next and appends what
@@ -10,16 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from torch import Tensor
-
-from poetgen.data.bloom import LineBloomFilter
+from poetgen.data.bloom import LineBloomFilter, is_known
 from poetgen.data.conditions import NO_CONDITIONS, encode_conditions
 from poetgen.data.vocab import BOS, EOS, PAD, UNK, Vocabulary
 from poetgen.errors import ConstraintError
 from poetgen.language import tr
 from poetgen.prosody.grammar import ConstraintViolation, Grammar, GrammarState
 from poetgen.prosody.marks import MARKS
-from poetgen.sampling.masks import VocabularyMasks
+from poetgen.sampling.filters import Filter
+from poetgen.sampling.masks import Mask, VocabularyMasks
 from poetgen.sampling.options import Options
 from poetgen.sampling.request import Request
 
@@ -29,7 +28,7 @@ class SampledToken:
     """One step of one poem: a token that was sampled, or read from the prompt."""
 
     row: int
-    """Position of the poem's request in the call."""
+    """Number of the poem's request."""
     token: int
     nats: float
     """−ln of the model's own probability: temperature 1, no filter, no constraint."""
@@ -53,12 +52,19 @@ class GivenUp:
     error: ConstraintError
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A poem is complete: no further event is about it."""
+
+    row: int
+
+
 Event = SampledToken | Restart | GivenUp
 
 
 @dataclass(frozen=True)
 class Context:
-    """The data that all poems of a generator share."""
+    """The things that all poems of a generator share."""
 
     vocab: Vocabulary
     max_tokens: int
@@ -83,6 +89,7 @@ class PoemTask:
         self.row = row
         self.options = options
         self.context = context
+        self.filter = Filter.of(options)
         self.prompt = request.prompt.text
         self.random = request.random_stream()
         self.num_attempts = 0
@@ -119,40 +126,54 @@ class Hypothesis:
     """The characters of the current line; None: the line began in the prompt."""
     position: int = 0
     """Tokens read so far."""
-    log_weight: float | None = None
-    """Log of its importance weight; None: it has none, for it is the only one of its poem."""
+    weight: float | None = None
+    """Its importance weight; None: it has none, for it is the only one of its poem."""
     is_active: bool = True
     """Whether it continues; otherwise it has ended or is dead."""
     is_dead: bool = False
     """Whether nothing may follow although the poem has not ended."""
 
-    def forced_token(self) -> int | None:
-        """Return the token that comes next without sampling; None: it is to be sampled.
+    @property
+    def is_in_prompt(self) -> bool:
+        """Whether the next token is read, not sampled: a condition, or a character of the prompt."""
+        return self.position + 1 < len(self.task.given)
+
+    def forced_token(self) -> int:
+        """Return the token that comes next where `allowed` is None.
 
         It is part of the conditions or the prompt, or `UNK` for a required character that has no id;
         an inactive hypothesis reads padding.
         """
-        if self.position + 1 < len(self.task.given):
+        if self.is_in_prompt:
             return self.task.given[self.position + 1]
-        if not self.is_active:
-            return PAD
-        return UNK if self.task.grammar and self._required_unknown() else None
+        return UNK if self.is_active else PAD
 
-    def mask(self) -> Tensor | None:
-        """Return what may be sampled, bool (V,); None: anything, or nothing is to be sampled."""
-        grammar, state = self.task.grammar, self.grammar_state
-        if grammar is None or state is None or self.forced_token() is not None:
+    def open(self, *, with_unknown: bool = False) -> Mask:
+        """Return the text and the end, bool (V,); without the end before the first character."""
+        masks = self.task.context.masks
+        open_V = masks.first if self.position == self.task.num_conditions else masks.text
+        return open_V | masks.unknown if with_unknown else open_V
+
+    def allowed(self) -> Mask | None:
+        """Return what may be sampled, bool (V,); None: nothing is sampled, see `forced_token`."""
+        task, state = self.task, self.grammar_state
+        if self.is_in_prompt or not self.is_active:
             return None
-        return self.task.context.masks.mask(grammar.allowed(state))
+        if task.grammar is None or state is None:
+            return self.open()
+        allowed = task.grammar.allowed(state)
+        if allowed.required and allowed.required not in task.context.vocab.ids:
+            return None
+        return task.context.masks.mask(allowed)
+
+    def multiply_weight(self, share: float) -> None:
+        """Multiply the weight by the probability that the constraints left at a step."""
+        assert self.weight is not None
+        self.weight *= share
 
     def kill(self) -> None:
         """Mark as dead: nothing may follow."""
         self.is_active, self.is_dead = False, True
-
-    def reweight(self, log_share: float) -> None:
-        """Multiply the weight by exp(`log_share`), the probability mass that the constraints left."""
-        if self.log_weight is not None:
-            self.log_weight += log_share
 
     def is_verbatim_copy(self, token: int) -> bool:
         """Return whether `token` completes a line of the training text, none of it from the prompt.
@@ -169,7 +190,7 @@ class Hypothesis:
             length = task.grammar.line_length(self.grammar_state)
             if length is not None and len(line) < length:
                 return False
-        return any(line in known for known in task.training_lines)
+        return is_known(line, task.training_lines)
 
     def append(self, token: int, nats: float) -> SampledToken | None:
         """Read `token`; return it as a step of the poem, None for a condition or padding."""

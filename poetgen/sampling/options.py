@@ -29,9 +29,6 @@ from poetgen.prosody.phonology import rhyme_groups, rhymes
 MAX_PARALLEL = 1000
 """Upper limit of particles, and of candidates: each costs memory and time as a poem does."""
 
-DEFAULT_PARTICLES = 4
-"""Particles of a poem under constraints, unless a number is given."""
-
 CHOICE = "Choice of characters"
 VERSE = "Form, rhyme, tones and acrostic"
 CONDITION = "Conditions, for models trained with them"
@@ -118,8 +115,8 @@ class Options:
     poems among 10."""
     num: Annotated[int, Option(MANY, short="-n", low=1, per_call=True)] = 1
     """Number of poems, per prompt."""
-    particles: Annotated[int | None, Option(MANY, low=1, high=MAX_PARALLEL)] = None
-    """Particles for constrained sampling: more approximate the model better and are slower. Default: 4."""
+    particles: Annotated[int, Option(MANY, low=1, high=MAX_PARALLEL)] = 1
+    """Particles for constrained sampling: more approximate the model better and are slower."""
     best_of: Annotated[int, Option(MANY, low=1, high=MAX_PARALLEL)] = 1
     """Generate this many candidates per poem and keep the likeliest."""
     unique: Annotated[bool, Option(MANY, per_call=True)] = False
@@ -213,22 +210,20 @@ class Options:
     @property
     def num_particles(self) -> int:
         """How many particles a poem is generated with: one where all would have the same weight."""
-        if self.temperature == 0 or not self.is_constrained:
-            return 1
-        return DEFAULT_PARTICLES if self.particles is None else self.particles
+        return self.particles if self.temperature > 0 and self.is_constrained else 1
 
     @property
     def num_candidates(self) -> int:
         """How many poems are generated for one; greedy choice gives the same poem each time."""
         return self.best_of if self.temperature > 0 else 1
 
-    def streamed(self) -> "Options":
-        """Return these options for a poem that is shown while it is generated: with one particle.
+    def require_streamable(self) -> None:
+        """Check that these options ask for one poem that can be shown while it is generated.
 
         Raises:
             UsageError: they ask for several.
         """
-        if self.particles not in (None, 1) or self.best_of > 1 or self.num > 1:
+        if self.particles > 1 or self.best_of > 1 or self.num > 1:
             raise UsageError(
                 tr(
                     "a stream shows one poem as it is generated; "
@@ -236,7 +231,6 @@ class Options:
                 ),
                 tr("Drop either the stream or the other options."),
             )
-        return replace(self, particles=1)
 
     def grammar(self, alphabet: tuple[str, ...]) -> Grammar:
         """Return the grammar of the constraints; `alphabet` holds the characters that can be chosen.

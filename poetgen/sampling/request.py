@@ -1,13 +1,17 @@
-"""The request for one poem: options, prompt and random stream.  Does not import torch."""
+"""One poem that is asked for: options, prompt and random stream.  Does not import torch."""
 
 import random
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from poetgen.data.conditions import NO_CONDITIONS, restrict_to, unsupported
 from poetgen.data.vocab import Vocabulary
 from poetgen.language import tr
 from poetgen.sampling.options import Options
 from poetgen.sampling.prompt import NO_PROMPT, Prompt, prepare_prompt, warn_of_unknown
+
+if TYPE_CHECKING:
+    from poetgen.sampling.philox import RandomStream
 
 
 @dataclass(frozen=True)
@@ -20,17 +24,17 @@ class Request:
     """Number of the poem in its call; with the seed it determines the random stream."""
     prompt: Prompt = NO_PROMPT
     warnings: tuple[str, ...] = ()
-    """Warnings to show before anything is generated."""
+    """Remarks for the user before anything is generated."""
     candidate: int = 0
     """Which of the `best_of` candidates this is."""
     attempt: int = 0
     """How many poems were rejected as duplicates before this one; see `UniquePoems`."""
 
-    def random_stream(self) -> random.Random:
+    def random_stream(self) -> "RandomStream":
         """Return the poem's own random stream, from its beginning."""
-        suffix = f":{self.candidate}" if self.candidate else ""
-        suffix += f"+{self.attempt}" if self.attempt else ""
-        return random.Random(f"{self.seed}:{self.index}{suffix}")
+        from poetgen.sampling.philox import RandomStream  # imports numpy: too slow for --help
+
+        return RandomStream(self.seed, self.index, self.candidate + (self.attempt << 16))
 
 
 def make_request(options: Options, vocab: Vocabulary, *, seed: int, index: int = 0) -> Request:

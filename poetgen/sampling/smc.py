@@ -6,8 +6,9 @@ weights vary least (Doucet, Godsill & Andrieu 2000).  These weights are known be
 so particles are resampled first.  The more particles, the closer the result is to the model's
 distribution given the constraints (Del Moral 2004; Doucet & Johansen 2009).
 
-`ParticleFilter` is a search as `decode` uses it; the functions below it are pure.  A log-weight of −∞
-is a particle that met a dead end.
+`ParticleFilter` is a search as `decode` uses it; the functions below it are pure.  A particle that met a
+dead end has the weight 0.  Weights are products of probabilities, so no logarithm is taken, whose last bits
+would differ between machines.
 """
 
 import math
@@ -16,6 +17,9 @@ from dataclasses import replace
 from itertools import accumulate
 
 from poetgen.sampling.hypothesis import Hypothesis, PoemTask, SampledToken
+
+_SMALL = 2.0**-500
+"""Weights below it are divided by it, a power of two, which changes no bit of their digits."""
 
 
 class ParticleFilter:
@@ -30,18 +34,23 @@ class ParticleFilter:
         """Start all particles from the beginning."""
         num = self.task.options.num_particles
         self.task.num_attempts += 1
-        self.hypotheses = [replace(self.task.beginning, log_weight=0.0) for _ in range(num)]
+        self.hypotheses = [replace(self.task.beginning, weight=1.0) for _ in range(num)]
         self._histories = [() for _ in range(num)]
 
     def select(self) -> Sequence[int]:
         """Resample where the effective size has fallen below half; return each particle's parent."""
-        log_weights = self._log_weights()
-        num = len(log_weights)
-        is_dead = max(log_weights) == -math.inf
-        if is_dead or effective_size(log_weights) >= num / 2:
+        weights = self._weights()
+        num = len(weights)
+        if not any(weights):
             return range(num)
-        parents = systematic_resample(log_weights, self.task.random.random())
-        self.hypotheses = [replace(self.hypotheses[i], log_weight=0.0) for i in parents]
+        if max(weights) < _SMALL:
+            for one in self.hypotheses:
+                one.weight = (one.weight or 0.0) / _SMALL
+            weights = self._weights()
+        if effective_size(weights) >= num / 2:
+            return range(num)
+        parents = systematic_resample(weights, self.task.random.random())
+        self.hypotheses = [replace(self.hypotheses[i], weight=1.0) for i in parents]
         self._histories = [self._histories[i] for i in parents]
         return parents
 
@@ -50,47 +59,45 @@ class ParticleFilter:
         for i, step in enumerate(steps):
             if step is not None:
                 self._histories[i] += (step,)
-        log_weights = self._log_weights()
-        if max(log_weights) == -math.inf or any(one.is_active for one in self.hypotheses):
+        weights = self._weights()
+        if not any(weights) or any(one.is_active for one in self.hypotheses):
             return ()
-        return self._histories[pick(log_weights, self.task.random.random())]
+        return self._histories[pick(weights, self.task.random.random())]
 
-    def _log_weights(self) -> list[float]:
-        return [-math.inf if one.is_dead else one.log_weight or 0.0 for one in self.hypotheses]
+    def _weights(self) -> list[float]:
+        return [0.0 if one.is_dead else one.weight or 0.0 for one in self.hypotheses]
 
 
-def normalized(log_weights: Sequence[float]) -> list[float]:
-    """Return the weights scaled to sum to 1; at least one particle must be alive."""
-    largest = max(log_weights)
-    assert largest > -math.inf, "all particles are dead"
-    weights = [math.exp(w - largest) for w in log_weights]
+def effective_size(weights: Sequence[float]) -> float:
+    """Return the effective sample size, (Σ weights)² / Σ weights² (Kong, Liu & Wong 1994).
+
+    >>> effective_size([0.5, 0.5, 0.0]), effective_size([1.0, 0.0, 0.0])
+    (2.0, 1.0)
+    """
     total = math.fsum(weights)
-    return [w / total for w in weights]
+    shares = [weight / total for weight in weights]
+    return 1 / math.fsum(share * share for share in shares)
 
 
-def effective_size(log_weights: Sequence[float]) -> float:
-    """Return the effective sample size, 1 / Σ shares² (Kong, Liu & Wong 1994)."""
-    return 1 / math.fsum(share**2 for share in normalized(log_weights))
-
-
-def systematic_resample(log_weights: Sequence[float], uniform: float) -> list[int]:
+def systematic_resample(weights: Sequence[float], uniform: float) -> list[int]:
     """Return the parent of each new particle, in order, by systematic resampling.
 
     A single `uniform` from [0, 1) serves all: K equidistant points are laid over the shares, so a
     particle of share s has K·s children, rounded up or down (Kitagawa 1996; Carpenter et al. 1999).
     """
-    num = len(log_weights)
-    return [_at((i + uniform) / num, log_weights) for i in range(num)]
+    num = len(weights)
+    return [_at((i + uniform) / num, weights) for i in range(num)]
 
 
-def pick(log_weights: Sequence[float], uniform: float) -> int:
+def pick(weights: Sequence[float], uniform: float) -> int:
     """Return one particle, drawn in proportion to its weight."""
-    return _at(uniform, log_weights)
+    return _at(uniform, weights)
 
 
-def _at(point: float, log_weights: Sequence[float]) -> int:
+def _at(point: float, weights: Sequence[float]) -> int:
     """Return the particle at `point` of [0, 1), where the shares lie end to end."""
-    alive = [i for i, weight in enumerate(log_weights) if weight > -math.inf]
-    ends = accumulate(normalized([log_weights[i] for i in alive]))
+    alive = [i for i, weight in enumerate(weights) if weight > 0]
+    goal = point * math.fsum(weights)
+    ends = accumulate(weights[i] for i in alive)
     # Rounding may leave the point beyond the last end.
-    return next((i for i, end in zip(alive, ends, strict=True) if point < end), alive[-1])
+    return next((i for i, end in zip(alive, ends, strict=True) if goal < end), alive[-1])

@@ -12,7 +12,7 @@ MAX_UNIQUE_ATTEMPTS = 32
 """How often a poem is generated before it is given up as a duplicate."""
 
 _RETRIES_PER_BATCH = 8
-"""Batches are padded to eight rows, so eight retries take the time of one."""
+"""Generated together, for a batch takes less time than its poems one by one."""
 
 
 class UniquePoems:

@@ -17,9 +17,9 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 from tqdm import tqdm
 from tqdm.utils import disp_len
 
+from poetgen.engine.scoring import Likelihood
 from poetgen.files import write_error, write_text
 from poetgen.language import tr, tr_plural
-from poetgen.model.scoring import Likelihood
 from poetgen.progress import format_duration
 from poetgen.training.history import perplexity
 from poetgen.training.meter import Meter, fitted

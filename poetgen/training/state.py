@@ -14,7 +14,7 @@ from poetgen.data.encode import TrainingDataset
 from poetgen.data.poem import Poem
 from poetgen.data.vocab import Vocabulary
 from poetgen.model.file import ModelBundle
-from poetgen.model.network import PoemRNN
+from poetgen.model.network import PoemRNN, network_arrays
 from poetgen.training.ema import WeightEMA
 from poetgen.training.optim import new_optimizer
 
@@ -116,7 +116,7 @@ class Trainer:
     def bundle(self, metrics: dict[str, float]) -> ModelBundle:
         """Return the model with its current weights, to be saved with `metrics`."""
         return ModelBundle(
-            self.network,
+            network_arrays(self.network),
             self.vocab,
             self.config,
             self.corpus_fingerprint,

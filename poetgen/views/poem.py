@@ -56,6 +56,11 @@ class PoemFormatter:
         return self.output_format is OutputFormat.text
 
     @property
+    def needs_likelihood(self) -> bool:
+        """Whether the text tells how likely a poem is."""
+        return self.explain or not self.is_text
+
+    @property
     def settings(self) -> dict[str, str | bool]:
         """All that determines the text of a poem, by the names of the options."""
         texts = {"format": self.output_format.value, "script": self.script.value}

@@ -17,7 +17,7 @@ from poetgen.prosody.forms import FORMS, OTHER
 from poetgen.runs import BEST
 
 if TYPE_CHECKING:
-    from poetgen.model.scoring import Likelihood
+    from poetgen.engine.scoring import Likelihood
 
 MIN_POEMS = 20
 """Poems that an interval needs to be shown."""
@@ -313,7 +313,7 @@ def settings_rows(report: EvaluationReport) -> list[str]:
             )
         )
         if sampling.particles:
-            rows.append(tr("Constrained poems: {num} particles.", num=sampling.particles))
+            rows.append(tr("Particles of a constrained poem: {num}.", num=sampling.particles))
     if settings.poems:
         prints = {"poems": settings.poems_fingerprint, "corpus": settings.corpus}
         rows.append(

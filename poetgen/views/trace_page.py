@@ -198,7 +198,7 @@ def _run(
     }
 
 
-def _pack(values_TH: NDArray[np.float32], stride: int) -> dict[str, Any]:
+def _pack(values_TH: NDArray[np.float64], stride: int) -> dict[str, Any]:
     """Return {low, high, codes}: a byte per number, position by position, from `low` to `high`.
 
     A constant series, such as a clamped gate, has no codes.

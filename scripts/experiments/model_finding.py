@@ -112,15 +112,15 @@ def main() -> None:
     num = 8 if arguments.quick else arguments.poems
     with exit_on_error():
         bundle = load_model(find_model(arguments.model).path)
-    network = bundle.network
-    if network.cell != "lstm":
-        sys.exit(f"{explain(network.cell)[0]}\n  → Name an LSTM: --model NAME")
+    shape = bundle.config.model
+    if shape.cell != "lstm":
+        sys.exit(f"{explain(shape.cell)[0]}\n  → Name an LSTM: --model NAME")
     poems = generate_poems(bundle, num, arguments.seed)
     text = "".join(poem.text for poem in poems)
     traces = [trace(bundle, poem.text) for poem in poems]
 
     def series(name: str) -> list[Tensor]:
-        layers = range(len(network.layers))
+        layers = range(shape.num_layers)
         return [
             torch.cat([torch.from_numpy(one.layers[layer][name][1:]) for one in traces])
             for layer in layers
@@ -146,8 +146,8 @@ def main() -> None:
     others = matched_units(order[: counts[-1]], found[layer], cells[layer].abs().mean(dim=0))
     for count in tqdm(counts, desc="silencing", leave=False, disable=None):
         for who, units in (("best counters", order[:count]), ("matched units", others[:count])):
-            silenced = clamp_gate(network, layer, "input", is_open=False, units=units)
-            altered = replace(bundle, network=silenced)
+            silenced = clamp_gate(bundle.engine, layer, "input", is_open=False, units=units)
+            altered = bundle.with_engine(silenced)
             generated = generate_poems(altered, num, arguments.seed + 1)
             rows.append(form_row(f"{who}: {count}", generated))
     name = f"silenced in layer {layer + 1}"

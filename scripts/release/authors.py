@@ -13,9 +13,9 @@ from dataclasses import replace
 from tqdm import tqdm
 
 from poetgen.data.conditions import Conditions, known_authors
+from poetgen.engine.scoring import score
 from poetgen.evaluation.intervals import bootstrap_mean
 from poetgen.model.file import load_model
-from poetgen.model.scoring import score
 from poetgen.runs import find_model
 from poetgen.sampling.generator import Generator, Sample
 from poetgen.sampling.options import Options
@@ -42,7 +42,7 @@ def main() -> None:
         poems = [result.poem for result in results if isinstance(result, Sample)]
         nats = {
             other: score(
-                bundle.network,
+                bundle.engine,
                 poems,
                 bundle.vocab,
                 conditions=[Conditions(author=other)] * len(poems),

@@ -15,8 +15,9 @@ from pathlib import Path
 from poetgen.data.conditions import conditions_of
 from poetgen.data.corpus import corpus_paths, load_corpus
 from poetgen.data.poem import Poem
+from poetgen.engine.scoring import Likelihood, score, total
 from poetgen.model.file import ModelBundle, load_model, save_model
-from poetgen.model.scoring import Likelihood, score, total
+from poetgen.model.scoring import validate
 from poetgen.runs import BUNDLED, find_model
 
 MAX_BYTES = 25_000_000
@@ -51,15 +52,16 @@ def main() -> None:
 
 
 def measure_int8(bundle: ModelBundle, test: list[Poem]) -> dict[str, float]:
-    """Return the test metrics of the int8 copy, and its loss compared with `bundle`."""
+    """Return the test metrics of the int8 copy, and its loss compared with `bundle` in fp32."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "int8.safetensors"
         save_model(file, bundle, int8=True)
         int8 = load_model(file)
     likelihood = measure(int8, test)
     given = [conditions_of(poem) for poem in test]
-    conditioned = total(score(int8.network, test, int8.vocab, conditions=given))
-    cost = likelihood.nats_per_token - measure(bundle, test).nats_per_token
+    conditioned = total(score(int8.engine, test, int8.vocab, conditions=given))
+    in_fp32 = validate(bundle.network, test, bundle.vocab)
+    cost = likelihood.nats_per_token - in_fp32.nats_per_token
     return {
         "test_nats_per_token": likelihood.nats_per_token,
         "test_perplexity": likelihood.perplexity,
@@ -70,8 +72,8 @@ def measure_int8(bundle: ModelBundle, test: list[Poem]) -> dict[str, float]:
 
 
 def measure(bundle: ModelBundle, poems: list[Poem]) -> Likelihood:
-    """Return the unconditional likelihood in fp32, as `poetgen eval` does."""
-    return total(score(bundle.network, poems, bundle.vocab))
+    """Return the unconditional likelihood, as `poetgen eval` does."""
+    return total(score(bundle.engine, poems, bundle.vocab))
 
 
 if __name__ == "__main__":

@@ -23,9 +23,9 @@ from tqdm import tqdm
 from poetgen.data.conditions import TITLE, Conditions, conditions_of, title_characters
 from poetgen.data.corpus import corpus_paths, load_corpus
 from poetgen.data.poem import Poem
+from poetgen.engine.scoring import score
 from poetgen.evaluation.intervals import bootstrap_mean
 from poetgen.model.file import ModelBundle, load_model
-from poetgen.model.scoring import score
 from poetgen.runs import find_model
 from poetgen.sampling.generator import Generator, Sample
 from poetgen.sampling.options import Options
@@ -88,7 +88,7 @@ def title_rank(bundle: ModelBundle, poem: Poem, titles: Sequence[str]) -> int:
     """Return the rank, from 1, of the poem's own title among `titles` by the poem's likelihood."""
     form = conditions_of(poem).form
     conditions = [Conditions(form, title=title) for title in titles]
-    scores = score(bundle.network, [poem] * len(titles), bundle.vocab, conditions=conditions)
+    scores = score(bundle.engine, [poem] * len(titles), bundle.vocab, conditions=conditions)
     nats = dict(zip(titles, (one.nats for one in scores), strict=True))
     return 1 + sum(other < nats[poem.title] for other in nats.values())
 

@@ -16,8 +16,8 @@ from poetgen.batch.journal import Outcome, StreamOutput, log_path, open_job_outp
 from poetgen.batch.prompts import line_digest, open_prompts
 from poetgen.data.poem import Poem
 from poetgen.data.vocab import Vocabulary
+from poetgen.engine.scoring import Likelihood
 from poetgen.errors import ConstraintError, OutputError, PoetgenError, UsageError
-from poetgen.model.scoring import Likelihood
 from poetgen.sampling.generator import Failure, Generator, Sample
 from poetgen.sampling.options import Options
 from poetgen.sampling.prompt import NO_PROMPT, Prompt, prepare_prompt
@@ -162,7 +162,8 @@ def test_job_numbers_lines_that_are_not_utf8(
     [
         (Options(), 64),
         (Options(particles=16), 64),  # without a constraint one is enough
-        (Options(form="五绝"), 16),
+        (Options(form="五绝"), 64),
+        (Options(form="五绝", particles=4), 16),
         (Options(form="五绝", particles=16, best_of=3), 1),
         (Options(best_of=200), 1),
         (Options(batch_size=1), 1),
@@ -298,9 +299,9 @@ class FakeGenerator:
         self.results = results
 
     def generate(
-        self, requests: Iterable[Request], *, batch_size: int
+        self, requests: Iterable[Request], *, batch_size: int, scored: bool = True
     ) -> Iterator[Sample | Failure]:
-        del batch_size
+        del batch_size, scored
         yield from self.results(requests)
 
 
@@ -743,7 +744,7 @@ def few(requests: Iterable[Request]) -> Iterator[Sample | Failure]:
     """Yield one of 300 poems for each request, by its random stream; 3% fail."""
     for request in requests:
         stream = request.random_stream()
-        poem = Poem(f"{stream.randrange(300)}。")
+        poem = Poem(f"{int(stream.random() * 300)}。")
         if stream.random() < 0.03:
             yield Failure(request, DEAD_END)
         else:

@@ -8,8 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from poetgen.cli.boundary import handle_errors
-from poetgen.cli.main import app
+from poetgen.cli.main import make_app
 from poetgen.errors import ConstraintError, PoetgenError, UsageError
+
+app = make_app()
 
 
 def run_command(body: Callable[[], None], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from poetgen.cli.main import app
+from poetgen.cli.main import make_app
 from poetgen.config import config_names, load_config
 from tests.refusal import is_refused
+
+app = make_app()
 
 
 def config(*arguments: str) -> Result:

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from poetgen.cli.main import app
+from poetgen.cli.main import make_app
 from poetgen.data.fetch import CorpusFile, Manifest
 from tests.refusal import is_refused
+
+app = make_app()
 
 runner = CliRunner()
 

@@ -4,19 +4,22 @@ import json
 import logging
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
 from typer.testing import CliRunner, Result
 
-from poetgen.cli.main import app
+from poetgen.cli.main import make_app
 from poetgen.data.corpus import Corpus
+from poetgen.engine.scoring import score, total
 from poetgen.model.file import ModelBundle, save_model
-from poetgen.model.scoring import score, total
 from poetgen.prosody.forms import form_of
 from tests.evaluation.verses import verses
 from tests.refusal import is_refused
+
+app = make_app()
 
 runner = CliRunner()
 VERSE = "山云归去晚，溪月照人来。"
@@ -46,12 +49,12 @@ def test_eval_scores_the_poems_of_a_split(
     assert result.exit_code == 0
     report = json.loads(result.stdout)
     poems = starter.splits["valid" if split == "valid" else "test"]
-    expected = total(score(tiny_model.network, poems, tiny_model.vocab))
+    expected = total(score(tiny_model.engine, poems, tiny_model.vocab))
     assert set(report) >= {"settings", "runs"}
     assert report["settings"]["split"] == split
     assert report["settings"]["corpus"] == starter.fingerprint
     assert report["settings"]["poems"] == len(poems)
-    assert report["settings"]["precision"] == "fp32"
+    assert report["settings"]["precision"] == "int8"
     (run,) = report["runs"]
     assert run["model"] == "tiny.safetensors"
     likelihood = {key: value for key, value in run["likelihood"].items() if key not in PARTS}
@@ -108,8 +111,9 @@ def test_eval_poems_reads_output_of_sample() -> None:
 def test_eval_has_a_run_per_model_in_order(tiny_model: ModelBundle) -> None:
     run = Path("checkpoints") / "other"
     run.mkdir(parents=True)
-    tiny_model.network.output_bias.copy_(torch.linspace(-1, 1, len(tiny_model.vocab)))
-    save_model(run / "best.safetensors", tiny_model)
+    bias = np.linspace(-1, 1, len(tiny_model.vocab), dtype=np.float32)
+    changed = replace(tiny_model, weights={**tiny_model.weights, "output_bias": bias})
+    save_model(run / "best.safetensors", changed)
     result = evaluate("other", "tiny.safetensors", "--json")
     assert result.exit_code == 0
     runs = json.loads(result.stdout)["runs"]

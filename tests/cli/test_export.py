@@ -7,11 +7,13 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from poetgen.cli.main import app
+from poetgen.cli.main import make_app
 from poetgen.model.file import load_model
 from poetgen.model.format import read_header
 from poetgen.runs import BUNDLED
 from tests.refusal import is_refused
+
+app = make_app()
 
 
 def export(*arguments: str | Path) -> Result:

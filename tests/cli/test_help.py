@@ -9,8 +9,10 @@ import typer
 from typer.testing import CliRunner
 
 from poetgen.cli.help import help_text
-from poetgen.cli.main import app
+from poetgen.cli.main import make_app
 from poetgen.language import set_language, tr
+
+app = make_app()
 
 
 @pytest.fixture(params=["en", "zh"])

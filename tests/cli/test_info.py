@@ -7,9 +7,11 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from poetgen.cli.main import app
+from poetgen.cli.main import make_app
 from poetgen.model.file import ModelBundle
 from poetgen.runs import BUNDLED
+
+app = make_app()
 
 
 def test_info_json_describes_the_model(model_file: Path, tiny_model: ModelBundle) -> None:
@@ -67,7 +69,7 @@ def test_info_prints_brackets_in_a_path(tmp_path: Path, model_file: Path) -> Non
 
 def test_info_does_not_import_torch() -> None:
     script = (
-        "import sys\nfrom poetgen.cli.main import app\n"
+        "import sys\nfrom poetgen.cli.main import make_app\napp = make_app()\n"
         "app(['info', '-m', 'tang', '--json'], standalone_mode=False)\n"
         "sys.exit('torch' in sys.modules)"
     )

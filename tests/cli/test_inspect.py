@@ -10,14 +10,16 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from poetgen import progress
-from poetgen.cli.main import app
+from poetgen.cli.main import make_app
 from poetgen.config import Config
 from poetgen.data.corpus import Corpus
 from poetgen.data.vocab import Vocabulary
 from poetgen.model.file import ModelBundle, save_model
-from poetgen.model.network import PoemRNN
+from poetgen.model.network import PoemRNN, network_arrays
 from tests.inspection.networks import bundle_with_cell
 from tests.refusal import is_refused
+
+app = make_app()
 
 TEXT = "床前明月光，疑是地上霜。"
 
@@ -140,10 +142,8 @@ def test_inspect_gradients_warns_per_model(
     starter: Corpus, tiny_config: Config, caplog: pytest.LogCaptureFixture
 ) -> None:
     few = Vocabulary.build(starter.splits["train"], min_count=1000)
-    save_model(
-        Path("few.safetensors"),
-        ModelBundle(PoemRNN(len(few), tiny_config.model), few, tiny_config, ""),
-    )
+    weights = network_arrays(PoemRNN(len(few), tiny_config.model))
+    save_model(Path("few.safetensors"), ModelBundle(weights, few, tiny_config, ""))
     result = inspect(TEXT + "☃", "--gradients", "--against", "few.safetensors")
     assert result.exit_code == 0, result.stderr
     mine, other = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]

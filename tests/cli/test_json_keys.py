@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from poetgen.cli.main import app
+from poetgen.cli.main import make_app
 from poetgen.data.fetch import Manifest
+
+app = make_app()
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "reference" / "json.md"
 VERSES = ("山云归去晚，溪月照人来。", "松下无来客，花前独举杯。")

@@ -11,7 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 import poetgen
-from poetgen.cli.main import app
+from poetgen.cli.main import make_app
+
+app = make_app()
 
 runner = CliRunner()
 COMMANDS = {
@@ -124,7 +126,7 @@ def test_help_does_not_import_torch(tmp_path: Path) -> None:
 
 def test_help_of_commands_does_not_import_torch() -> None:
     script = (
-        "import sys\nfrom poetgen.cli.main import app\n"
+        "import sys\nfrom poetgen.cli.main import make_app\napp = make_app()\n"
         f"for command in {list(COMMANDS)!r}:\n"
         "    app([*command, '--help'], standalone_mode=False)\n"
         "sys.exit('torch' in sys.modules)"

@@ -4,10 +4,12 @@ import inspect
 
 from typer.testing import CliRunner
 
-from poetgen.cli.main import app
+from poetgen.cli.main import make_app
 from poetgen.cli.options import takes_sampling_options
 from poetgen.cli.sample import sample as sample_command
 from poetgen.sampling.options import Options, declared_options, field_docs
+
+app = make_app()
 
 
 def test_sample_command_has_every_declared_option() -> None:

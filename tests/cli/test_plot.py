@@ -7,8 +7,10 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner, Result
 
-from poetgen.cli.main import app
+from poetgen.cli.main import make_app
 from tests.refusal import is_refused
+
+app = make_app()
 
 ENTRY = {"kind": "step", "step": 10, "epoch": 1, "nats_per_token": 1.0, "learning_rate": 0.1}
 

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner, Result
 
 from poetgen.api import Poet
-from poetgen.cli.main import app
+from poetgen.cli.main import make_app
 from poetgen.data.normalize import to_traditional
 from poetgen.errors import ConstraintError
 from poetgen.files import file_digest
@@ -30,9 +30,11 @@ from poetgen.model.file import ModelBundle
 from poetgen.prosody.scan import scan
 from poetgen.sampling.generator import Failure, Generator, Sample
 from poetgen.sampling.hypothesis import Event, GivenUp, Restart, SampledToken
-from poetgen.sampling.options import DEFAULT_PARTICLES
+from poetgen.sampling.options import Options
 from poetgen.sampling.request import Request
 from tests.refusal import is_refused
+
+app = make_app()
 
 runner = CliRunner()
 KEYS = [
@@ -651,27 +653,26 @@ def test_sample_erases_a_poem_that_restarts(
     arguments: list[str],
     shown: str,
 ) -> None:
-    monkeypatch.setattr(Generator, "stream", lambda *_: events_of("山云/云。$"))
+    monkeypatch.setattr(Generator, "stream", lambda *_, **__: events_of("山云/云。$"))
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     app(["sample", "-f", "五绝", "--particles", "1", *arguments], standalone_mode=False)
     out, err = capsys.readouterr()
     assert out == shown
     assert "cut off" not in err
     monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
-    monkeypatch.setattr(Generator, "stream", lambda *_: events_of("山云/云。$"))
+    monkeypatch.setattr(Generator, "stream", lambda *_, **__: events_of("山云/云。$"))
     app(["sample", "-f", "五绝", "--particles", "1", *arguments], standalone_mode=False)
     assert capsys.readouterr().out == "云。\n"
 
 
 def test_sample_that_is_given_up_exits_3(monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(
-        _self: Generator, requests: Iterable[Request], *, batch_size: int = 64
+        _self: Generator, requests: Iterable[Request], **_settings: Any
     ) -> Iterator[Failure]:
-        del batch_size
         for request in requests:
             yield Failure(request, ConstraintError("a dead end", "Drop a constraint."))
 
-    monkeypatch.setattr(Generator, "stream", lambda *_: events_of("山/云!"))
+    monkeypatch.setattr(Generator, "stream", lambda *_, **__: events_of("山/云!"))
     monkeypatch.setattr(Generator, "generate", failing)
     for arguments in (
         ["山"],
@@ -693,7 +694,7 @@ def test_sample_particles_depend_only_on_the_seed() -> None:
     assert sample(*asked, "--particles", "3", "--batch-size", "1").stdout == several
     assert sample(*asked, "--particles", "1").stdout != several
     default = sample(*asked).stdout
-    assert default == succeeds(sample(*asked, "--particles", str(DEFAULT_PARTICLES)))
+    assert default == succeeds(sample(*asked, "--particles", str(Options().particles)))
 
 
 def test_sample_explains_a_poem_below_it() -> None:
@@ -768,9 +769,9 @@ def test_sample_job_resumed_is_identical(monkeypatch: pytest.MonkeyPatch) -> Non
     generate = Generator.generate
 
     def interrupted(
-        self: Generator, requests: Iterable[Request], *, batch_size: int = 64
+        self: Generator, requests: Iterable[Request], **settings: Any
     ) -> Iterator[Sample | Failure]:
-        for result in generate(self, requests, batch_size=batch_size):
+        for result in generate(self, requests, **settings):
             if result.request.index in stops:
                 raise KeyboardInterrupt
             yield result
@@ -807,9 +808,9 @@ def test_sample_job_corrected_keeps_the_other_poems(monkeypatch: pytest.MonkeyPa
     generate = Generator.generate
 
     def noting(
-        self: Generator, requests: Iterable[Request], *, batch_size: int = 64
+        self: Generator, requests: Iterable[Request], **settings: Any
     ) -> Iterator[Sample | Failure]:
-        for result in generate(self, requests, batch_size=batch_size):
+        for result in generate(self, requests, **settings):
             generated.append(result.request.index)
             yield result
 
@@ -959,7 +960,7 @@ def test_sample_device_is_checked() -> None:
 
 def test_sample_help_states_the_default_of_particles() -> None:
     help_text = " ".join(runner.invoke(app, ["sample", "--help"]).stdout.replace("│", "").split())
-    assert f"Default: {DEFAULT_PARTICLES}." in help_text
+    assert f"are slower. [default: {Options().particles}] --best-of" in help_text
     assert "sampling under constraints is an approximation" in help_text
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from poetgen.cli.main import app
+from poetgen.cli.main import make_app
 from tests.refusal import is_refused
+
+app = make_app()
 
 QUATRAIN = "白日依山尽，黄河入海流。欲穷千里目，更上一层楼。"
 OLD_STYLE = "床前明月光，疑是地上霜。举头望明月，低头思故乡。"

@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from poetgen.cli.main import app
+from poetgen.cli.main import make_app
 from poetgen.config import config_names
 from poetgen.data.corpus import Corpus
 from poetgen.data.poem import Poem
+from poetgen.engine.scoring import Likelihood, score, total
 from poetgen.model.file import load_model
-from poetgen.model.scoring import Likelihood, score, total
 from poetgen.training import loop, prepare
 from tests.refusal import is_refused
+
+app = make_app()
 
 runner = CliRunner()
 
@@ -67,7 +69,7 @@ def test_train_then_sample_eval_and_resume() -> None:
     assert "another corpus" not in evaluated.stderr
     found = json.loads(evaluated.stdout)["runs"][0]["likelihood"]["nats_per_token"]
     bundle = load_model(Path("checkpoints/short/best.safetensors"))
-    assert found == pytest.approx(bundle.metrics["valid_nats_per_token"], abs=1e-4)
+    assert found == pytest.approx(bundle.metrics["valid_nats_per_token"], abs=2e-3)
 
     resumed = poetgen("train", "--resume", "--set", "train.epochs=2", "--device", "cpu")
     assert resumed.exit_code == 0, resumed.stderr
@@ -141,7 +143,7 @@ def test_name_with_a_space_is_quoted_in_the_next_command() -> None:
 
 
 def test_run_without_a_finite_validation_exits_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "score", lambda *_, **__: [Likelihood(1, 1, 0, 1, math.inf)])
+    monkeypatch.setattr(loop, "validate", lambda *_, **__: Likelihood(1, 1, 0, 1, math.inf))
     result = train("--run", "short")
     assert is_refused(result, 1)
     assert "no epoch of run short had a finite validation loss" in result.stderr
@@ -293,7 +295,7 @@ def verses(positions: Sequence[str], count: int) -> list[str]:
 
 def perplexity(model: Path, texts: Sequence[str]) -> float:
     bundle = load_model(model)
-    return total(score(bundle.network, list(map(Poem, texts)), bundle.vocab)).perplexity
+    return total(score(bundle.engine, list(map(Poem, texts)), bundle.vocab)).perplexity
 
 
 FAST = ["--set=train.batch_tokens=128", "--set=train.learning_rate=5e-3"]

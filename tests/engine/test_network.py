@@ -121,22 +121,3 @@ def test_selected_rows_continue_as_before(shape: str) -> None:
         expected, _ = network.step(np.array([place + 1]), alone)
         assert features.values[place].tolist() == expected.values[0].tolist()
         assert features.scale[place] == expected.scale[0]
-
-
-@pytest.mark.parametrize("name", ["embedding", "layers.0.bias_ih_l0", "output_bias"])
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_weights_refuse_what_is_not_finite(name: str, value: float) -> None:
-    config = SHAPES["lstm"]
-    damaged = {key: array.copy() for key, array in arrays(torch_network(config)).items()}
-    damaged[name].flat[7] = value
-    with pytest.raises(ValueError, match=f"{name} has a value that is not"):
-        NetworkWeights.from_arrays(damaged, config)
-
-
-def test_scale_that_is_not_finite_is_refused() -> None:
-    config = SHAPES["lstm"]
-    stored = arrays(torch_network(config))
-    stored["embedding"], scale = quantize_weights(stored["embedding"])
-    scale[3] = np.inf
-    with pytest.raises(ValueError, match=r"embedding\.scale has a value"):
-        NetworkWeights.from_arrays({**stored, "embedding.scale": scale}, config)

@@ -8,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 
 from poetgen.engine.products import NumpyProducts, Products
-from poetgen.engine.quantize import QuantizedRows
 from poetgen.engine.torch_products import TorchProducts
 
 PROVIDERS: dict[str, Products] = {
@@ -29,8 +28,7 @@ def random_rows(num_rows: int, size: int, seed: int) -> NDArray[np.int8]:
 @pytest.mark.parametrize("num_rows", [1, 2, 7, 33])
 def test_product_is_exact(provider: Products, size: int, num_rows: int) -> None:
     x_BK, matrix_RK = random_rows(num_rows, size, 1), random_rows(50, size, 2)
-    product = provider.multiply(QuantizedRows(x_BK, np.ones(num_rows)), provider.prepare(matrix_RK))
-    assert product.dtype == np.float64
+    product = provider.multiply(x_BK, provider.prepare(matrix_RK))
     assert product.tolist() == (x_BK.astype(int) @ matrix_RK.T.astype(int)).tolist()
 
 
@@ -40,7 +38,7 @@ def test_largest_product_is_exact(provider: Products, signs: tuple[int, int]) ->
     size = 2048
     x_BK = np.full((3, size), 127 if signs[0] > 0 else -128, np.int8)
     matrix_RK = np.full((4, size), 127 if signs[1] > 0 else -128, np.int8)
-    product = provider.multiply(QuantizedRows(x_BK, np.ones(3)), provider.prepare(matrix_RK))
+    product = provider.multiply(x_BK, provider.prepare(matrix_RK))
     assert (product == size * int(x_BK[0, 0]) * int(matrix_RK[0, 0])).all()
 
 
@@ -62,7 +60,7 @@ def test_kernel_that_is_not_exact_is_not_used(
     monkeypatch.setattr(torch, "_int_mm", kernel)
     products = TorchProducts()
     x_BK, matrix_RK = np.full((2, 16), 127, np.int8), np.full((3, 16), 127, np.int8)
-    product = products.multiply(QuantizedRows(x_BK, np.ones(2)), products.prepare(matrix_RK))
+    product = products.multiply(x_BK, products.prepare(matrix_RK))
     assert (product == 16 * 127 * 127).all()
 
 
@@ -70,7 +68,7 @@ def test_every_number_of_rows_gives_the_same_row() -> None:
     matrix_RK, x_BK = random_rows(70, 24, 3), random_rows(70, 24, 4)
     products = TorchProducts()
     prepared = products.prepare(matrix_RK)
-    whole = products.multiply(QuantizedRows(x_BK, np.ones(70)), prepared)
+    whole = products.multiply(x_BK, prepared)
     for num_rows in range(1, 70):
-        part = products.multiply(QuantizedRows(x_BK[:num_rows], np.ones(num_rows)), prepared)
+        part = products.multiply(x_BK[:num_rows], prepared)
         assert part.tolist() == whole[:num_rows].tolist()

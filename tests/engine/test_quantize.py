@@ -10,29 +10,30 @@ from poetgen.engine.quantize import quantize_activations, quantize_weights
 
 
 @settings(max_examples=200, deadline=None)
-@given(arrays(np.float64, (3, 5), elements=st.floats(-1e6, 1e6)))
+@given(arrays(np.float32, (3, 5), elements=st.floats(-(2.0**20), 2.0**20, width=32)))
 def test_activations_are_within_half_a_step(x_BK: np.ndarray) -> None:
     rows = quantize_activations(x_BK)
     assert rows.values.dtype == np.int8
     assert np.abs(rows.values.astype(int)).max() <= 127
     error_BK = np.abs(rows.values * rows.scale[:, None] - x_BK)
-    assert (error_BK <= rows.scale[:, None] * 0.5000001 + 1e-290).all()
+    assert (error_BK <= rows.scale[:, None] * 0.50001 + 1e-28).all()
 
 
 def test_largest_activation_is_127() -> None:
     random = np.random.default_rng(0)
     x_BK = random.normal(size=(5000, 7)) * 10.0 ** random.integers(-9, 9, (5000, 1))
+    x_BK = x_BK.astype(np.float32)
     assert (np.abs(quantize_activations(x_BK).values).max(axis=1) == 127).all()
 
 
 def test_row_of_zeros_stays_zero() -> None:
-    rows = quantize_activations(np.zeros((2, 4)))
+    rows = quantize_activations(np.zeros((2, 4), np.float32))
     assert not rows.values.any()
     assert rows.scale.tolist() == [0.0, 0.0]
 
 
 def test_row_does_not_depend_on_the_others() -> None:
-    x_BK = np.random.default_rng(0).normal(size=(9, 30))
+    x_BK = np.random.default_rng(0).normal(size=(9, 30)).astype(np.float32)
     rows = quantize_activations(x_BK)
     for index in range(9):
         alone = quantize_activations(x_BK[index : index + 1])

@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 
-from poetgen.config import Config, ModelConfig
+from poetgen.config import Config, build_config
 from poetgen.data.poem import Poem
 from poetgen.data.vocab import Vocabulary
 from poetgen.evaluation.dataset import EvaluationSet
 from poetgen.evaluation.samples import SampleSet
 from poetgen.model.file import ModelBundle
-from poetgen.model.network import PoemRNN
+from poetgen.model.network import PoemRNN, network_arrays
 from poetgen.prosody.forms import FORMS
 from tests.evaluation.verses import verses
 
@@ -25,15 +25,15 @@ def constant_model(
     probabilities: dict[str, float] = PROBABILITIES, name: str = "a.safetensors"
 ) -> ModelBundle:
     """Return a model with the same probabilities at every step."""
-    network = PoemRNN(len(VOCAB), ModelConfig(embedding_size=4, hidden_size=4, num_layers=1))
+    config = build_config({"model": {"embedding_size": 4, "hidden_size": 4, "num_layers": 1}})
+    network = PoemRNN(len(VOCAB), config.model)
     with torch.no_grad():
         for weight in network.parameters():
             weight.zero_()
         network.output_bias.fill_(-60)
         for symbol, probability in probabilities.items():
             network.output_bias[VOCAB.ids[symbol]] = math.log(probability)
-    network.eval().requires_grad_(False)
-    return ModelBundle(network, VOCAB, Config(), "feed", {}, path=Path(name))
+    return ModelBundle(network_arrays(network), VOCAB, config, "feed", {}, path=Path(name))
 
 
 def conditional_model(config: Config) -> ModelBundle:
@@ -42,8 +42,8 @@ def conditional_model(config: Config) -> ModelBundle:
     forms = [f"<form:{form}>" for form in FORMS]
     vocab = Vocabulary((*VOCAB.symbols[:8], *text, *forms, "<title>"))
     torch.manual_seed(1)
-    network = PoemRNN(len(vocab), config.model).eval().requires_grad_(False)
-    return ModelBundle(network, vocab, config, "feed", path=Path("conditional.safetensors"))
+    weights = network_arrays(PoemRNN(len(vocab), config.model))
+    return ModelBundle(weights, vocab, config, "feed", path=Path("conditional.safetensors"))
 
 
 def eval_set_of(poems: list[Poem] = POEMS, **fields: Any) -> EvaluationSet:

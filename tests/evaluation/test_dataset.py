@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from poetgen.config import Config, ModelConfig
+from poetgen.config import build_config
 from poetgen.data.bloom import LineBloomFilter
 from poetgen.data.clean import CleaningReport
 from poetgen.data.corpus import STARTER_FILE, Corpus
@@ -20,12 +20,13 @@ from poetgen.evaluation.dataset import (
     run_corpus_paths,
 )
 from poetgen.model.file import ModelBundle
-from poetgen.model.network import PoemRNN
+from poetgen.model.network import PoemRNN, network_arrays
 from tests.evaluation.verses import verses
 
 VOCAB = Vocabulary(("<pad>", "<bos>", "<eos>", "<unk>", *"，。？！", *"山云"))
-NETWORK = PoemRNN(len(VOCAB), ModelConfig(embedding_size=4, hidden_size=4, num_layers=1))
-MODEL = ModelBundle(NETWORK, VOCAB, Config(), "feed", {}, path=Path("a.safetensors"))
+CONFIG = build_config({"model": {"embedding_size": 4, "hidden_size": 4, "num_layers": 1}})
+WEIGHTS = network_arrays(PoemRNN(len(VOCAB), CONFIG.model))
+MODEL = ModelBundle(WEIGHTS, VOCAB, CONFIG, "feed", {}, path=Path("a.safetensors"))
 POEMS = [Poem("山云。"), Poem("山鹤云山。云。")]
 
 

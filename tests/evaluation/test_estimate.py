@@ -8,12 +8,13 @@ import pytest
 
 from poetgen.config import Config
 from poetgen.data.poem import Poem
+from poetgen.engine.scoring import BATCH_SIZE
 from poetgen.evaluation import estimate
 from poetgen.evaluation.estimate import log_estimate
 from poetgen.evaluation.samples import FREE, MODES
 from poetgen.model.file import ModelBundle
 from poetgen.prosody.forms import FORMS
-from tests.evaluation.bundles import conditional_model
+from tests.evaluation.bundles import conditional_model, constant_model
 from tests.evaluation.verses import verses
 
 COUNTS = dict.fromkeys(FORMS, 16)
@@ -58,6 +59,24 @@ def test_estimate_extrapolates_a_measurement(
     log_estimate([bundle], [], {"七律": 330}, modes=(FREE,), num_temperatures=2)
     # 660 poems of 65 tokens: 660 · 0.1 s · 65/33 = 130 s.
     assert caplog.messages == ["about 2 min: 660 poems to generate"]
+
+
+def test_estimate_extrapolates_the_scoring_of_a_batch(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Poems that take 0.1 s each, a batch of which is scored."""
+    clock, scored = [0.0], []
+
+    def score(_engine: object, poems: list[Poem], _vocab: object) -> None:
+        clock[0] += 0.1 * len(poems)
+        scored.append(len(poems))
+
+    monkeypatch.setattr(estimate, "score", score)
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    poems = verses("五绝", 5 * BATCH_SIZE, 1) * 4
+    log_estimate([constant_model()], poems, {}, modes=(FREE,), num_temperatures=1)
+    assert scored == [BATCH_SIZE]
+    assert caplog.messages == ["about 2 min: 1,280 poems to score"]
 
 
 def test_estimate_of_short_work_is_silent(

@@ -8,6 +8,7 @@ import pytest
 from poetgen.config import Config
 from poetgen.data.conditions import Conditions
 from poetgen.data.poem import Poem
+from poetgen.engine.scoring import Likelihood, score, total
 from poetgen.evaluation import likelihood as likelihood_module
 from poetgen.evaluation.dataset import EvaluationSet
 from poetgen.evaluation.kneser_ney import kneser_ney_likelihoods
@@ -15,7 +16,6 @@ from poetgen.evaluation.likelihood import evaluate_likelihood
 from poetgen.evaluation.metrics.table import ALL
 from poetgen.evaluation.report import LikelihoodReport
 from poetgen.model.file import ModelBundle
-from poetgen.model.scoring import Likelihood, score, total
 from poetgen.prosody.forms import OTHER
 from tests.evaluation.bundles import (
     POEMS,
@@ -87,7 +87,7 @@ def test_likelihood_given_each_poems_own_title(conditional: ModelBundle) -> None
     ]
     report = evaluate(conditional, eval_set_of(poems))
     given = [Conditions(title=poem.title) for poem in poems]
-    expected = total(score(conditional.network, poems, conditional.vocab, conditions=given))
+    expected = total(score(conditional.engine, poems, conditional.vocab, conditions=given))
     assert report.given["title"] == expected
 
 

@@ -12,13 +12,13 @@ import pytest
 
 from poetgen.config import Config
 from poetgen.data.poem import fingerprint
+from poetgen.engine.scoring import Likelihood
 from poetgen.evaluation.comparison import Comparison
 from poetgen.evaluation.dataset import EvaluationSet
 from poetgen.evaluation.evaluate import EvalConfig, evaluate_models
 from poetgen.evaluation.intervals import Estimate
 from poetgen.evaluation.metrics.table import METRICS
 from poetgen.evaluation.report import EvaluationReport, RunReport, report_to_json
-from poetgen.model.scoring import Likelihood
 from poetgen.prosody.forms import OTHER
 from tests.evaluation.bundles import (
     POEMS,
@@ -57,7 +57,7 @@ def test_report_to_json_of_likelihoods_only() -> None:
             "poems_fingerprint": fingerprint(POEMS),
             "num_excluded": 0,
             "warnings": [],
-            "precision": "fp32",
+            "precision": "int8",
         },
         "reference": None,
         "runs": [
@@ -139,8 +139,10 @@ def test_report_to_json_keys_are_documented(tiny_config: Config) -> None:
     held_out, train = (
         [poem for form in ("五绝", "七绝") for poem in verses(form, 12, seed)] for seed in (1, 2)
     )
+    constant = constant_model()
+    short = tiny_config.model_copy(update={"model": constant.config.model})
     full = evaluate_models(
-        [conditional_model(tiny_config), replace(constant_model(), config=tiny_config)],
+        [conditional_model(tiny_config), replace(constant, config=short)],
         eval_set_of([*held_out, *POEMS], train=train),
         EvalConfig(samples_per_form=3, constrained=True, baseline=True),
         generated=[("f", file_samples({"五绝": verses("五绝", 4, 3)}))],

@@ -9,6 +9,7 @@ import torch
 from poetgen.config import Config
 from poetgen.data.poem import Poem
 from poetgen.data.vocab import Vocabulary
+from poetgen.engine.scoring import Likelihood
 from poetgen.errors import ConstraintError, CorpusError
 from poetgen.evaluation.comparison import group_by_form
 from poetgen.evaluation.samples import (
@@ -18,8 +19,7 @@ from poetgen.evaluation.samples import (
     supports_forms,
 )
 from poetgen.model.file import ModelBundle
-from poetgen.model.network import PoemRNN
-from poetgen.model.scoring import Likelihood
+from poetgen.model.network import PoemRNN, network_arrays
 from poetgen.prosody.forms import FORMS
 from poetgen.sampling.generator import Failure, Generator, Sample
 from poetgen.sampling.options import Options
@@ -41,8 +41,8 @@ def conditional(tiny_model: ModelBundle, tiny_config: Config) -> Generator:
     forms = [f"<form:{form}>" for form in FORMS]
     vocab = Vocabulary((*tiny_model.vocab.symbols, *forms))
     torch.manual_seed(1)
-    network = PoemRNN(len(vocab), tiny_config.model).eval().requires_grad_(False)
-    return Generator(ModelBundle(network, vocab, tiny_config, "feed"))
+    weights = network_arrays(PoemRNN(len(vocab), tiny_config.model))
+    return Generator(ModelBundle(weights, vocab, tiny_config, "feed"))
 
 
 class Recorder:

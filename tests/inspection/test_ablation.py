@@ -1,35 +1,34 @@
 """Clamped gates: the gate is constant, the other equations still hold, the original is unchanged."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from itertools import product
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from poetgen.config import Config
 from poetgen.data.vocab import EOS
+from poetgen.engine.network import Network
 from poetgen.errors import UsageError
-from poetgen.inspection.ablation import Clamp, ablate_gates, clamp_gate, continue_clamped
-from poetgen.inspection.result import GATES
+from poetgen.inspection.ablation import ablate_gates, clamp_gate
+from poetgen.inspection.result import GATES, GateAblation
 from poetgen.inspection.trace import continue_text, read, stack, trace
 from poetgen.model.file import ModelBundle
-from poetgen.model.network import PoemRNN
 from poetgen.sampling.options import Options
-from tests.inspection.networks import LSTM_SERIES, TOKENS, bundle_with_cell, perturb
+from tests.inspection.networks import LSTM_SERIES, TOKENS, bundle_with_cell, perturbed
 
 TEXT = "床前明月光，疑是地上霜。"
 
 
+Series = dict[str, NDArray[np.float64]]
+
+
 @pytest.fixture
-def network(tiny_model: ModelBundle) -> PoemRNN:
-    return perturb(tiny_model.network)
+def bundle(tiny_model: ModelBundle) -> ModelBundle:
+    return perturbed(tiny_model)
 
 
-def layers_of(network: PoemRNN) -> tuple[dict[str, NDArray[np.float32]], ...]:
+def layers_of(network: Network) -> tuple[Series, ...]:
     return stack(step.layers for step in read(network, TOKENS))
 
 
@@ -37,41 +36,50 @@ def layers_of(network: PoemRNN) -> tuple[dict[str, NDArray[np.float32]], ...]:
 @pytest.mark.parametrize("layer", [0, 1])
 @pytest.mark.parametrize("is_open", [False, True])
 def test_clamp_gate_changes_only_that_gate(
-    network: PoemRNN, gate: str, layer: int, is_open: bool
+    bundle: ModelBundle, gate: str, layer: int, is_open: bool
 ) -> None:
-    before = {name: weight.clone() for name, weight in network.state_dict().items()}
-    found = layers_of(clamp_gate(network, layer, gate, is_open=is_open))
+    network = bundle.engine
     unmodified = layers_of(network)
+    found = layers_of(clamp_gate(network, layer, gate, is_open=is_open))
     assert set(found[layer][gate].flatten().tolist()) == {float(is_open)}
     # At the first position, from a zero state, the other gates are unchanged.
     for name in GATES:
         if name != gate:
-            np.testing.assert_allclose(
-                found[layer][name][0], unmodified[layer][name][0], rtol=0, atol=1e-6
-            )
+            np.testing.assert_array_equal(found[layer][name][0], unmodified[layer][name][0])
     for below in range(layer):
         for name in LSTM_SERIES:
             np.testing.assert_array_equal(found[below][name], unmodified[below][name])
-    assert all(torch.equal(weight, before[name]) for name, weight in network.state_dict().items())
+    for series, before in zip(layers_of(network), unmodified, strict=True):
+        assert {name: values.tobytes() for name, values in series.items()} == {
+            name: values.tobytes() for name, values in before.items()
+        }
 
 
-def test_clamp_gate_keeps_equations(network: PoemRNN) -> None:
+def test_clamp_gate_keeps_equations(bundle: ModelBundle) -> None:
+    network = bundle.engine
     shut = layers_of(clamp_gate(network, 0, "forget", is_open=False))[0]
-    np.testing.assert_allclose(shut["cell"], shut["input"] * shut["candidate"], atol=1e-6)
+    np.testing.assert_array_equal(shut["cell"], shut["input"] * shut["candidate"])
     open_ = layers_of(clamp_gate(network, 0, "forget", is_open=True))[0]
     expected = (open_["input"] * open_["candidate"]).cumsum(axis=0)
-    np.testing.assert_allclose(open_["cell"], expected, rtol=1e-5, atol=1e-5)
-    silent = layers_of(clamp_gate(network, 1, "output", is_open=False))
-    assert not silent[1]["hidden"].any()
+    np.testing.assert_array_equal(open_["cell"], expected)
 
 
-def test_clamp_gate_of_single_units(network: PoemRNN) -> None:
-    found = layers_of(clamp_gate(network, 1, "input", is_open=False, units=[3, 7]))[1]
+def test_shut_output_gate_leaves_only_biases(bundle: ModelBundle) -> None:
+    silent = clamp_gate(bundle.engine, 1, "output", is_open=False)
+    assert not layers_of(silent)[1]["hidden"].any()
+    features, _ = silent.step(np.array([9]), silent.zero_state(1))
+    nothing, _ = silent.step(np.array([14]), silent.zero_state(1))
+    assert silent.logits(features).tobytes() == silent.logits(nothing).tobytes()
+
+
+def test_clamp_gate_of_single_units(bundle: ModelBundle) -> None:
+    clamped = clamp_gate(bundle.engine, 1, "input", is_open=False, units=[3, 7])
+    found = layers_of(clamped)[1]
     assert not found["input"][:, [3, 7]].any()
     assert not found["hidden"][:, [3, 7]].any()  # with an empty cell they output zero
-    others = [unit for unit in range(network.hidden_size) if unit not in (3, 7)]
-    assert float(found["input"][:, others].min()) > 0
-    assert found["hidden"][:, others].all()
+    others = [unit for unit in range(bundle.config.model.hidden_size) if unit not in (3, 7)]
+    assert float(found["input"][:, others].min()) > 1e-9
+    assert (np.abs(found["hidden"][:, others]) > 1e-9).all()
 
 
 @pytest.mark.parametrize("cell", ["gru", "rnn"])
@@ -80,7 +88,7 @@ def test_clamp_gate_refuses_other_cells(
 ) -> None:
     bundle = bundle_with_cell(cell, tiny_config, tiny_model)
     with pytest.raises(UsageError, match="neither"):
-        clamp_gate(bundle.network, 0, "forget", is_open=True)
+        clamp_gate(bundle.engine, 0, "forget", is_open=True)
     assert list(ablate_gates(bundle, TEXT, Options("床前"))) == []
 
 
@@ -97,48 +105,39 @@ def test_ablate_gates_covers_every_gate(tiny_model: ModelBundle) -> None:
     assert len({run.trace.nats_per_character for run in runs}) > 6
 
 
-def test_continue_clamped_equals_clamped_networks(tiny_model: ModelBundle) -> None:
-    perturb(tiny_model.network)
-    tiny_model.network.output_bias[EOS] += 4.0  # so that poems end, and leave the batch, one by one
-    clamps = [Clamp(*one) for one in product((0, 1), GATES, (False, True))]
+def with_clamped_bias(bundle: ModelBundle, run: GateAblation) -> ModelBundle:
+    """The model whose file has the bias of a clamped gate."""
+    name = f"layers.{run.layer}.bias_ih_l0"
+    size = bundle.config.model.hidden_size
+    first = {"input": 0, "forget": 1, "output": 3}[run.gate] * size
+    bias_4H = bundle.weights[name].copy()
+    bias_4H[first : first + size] = 1e4 if run.is_open else -1e4
+    return replace(bundle, weights={**bundle.weights, name: bias_4H})
+
+
+def test_ablations_equal_models_with_clamped_gates(bundle: ModelBundle) -> None:
+    weights = dict(bundle.weights)
+    weights["projection.weight"] = 20 * weights["projection.weight"]
+    weights["output_bias"] = weights["output_bias"].copy()
+    weights["output_bias"][EOS] += 4.0  # so that poems end, and not all at the same length
+    bundle = replace(bundle, weights=weights)
     lengths = set()
     for seed in (1, 2, 3):
         options = Options("床前", seed=seed)
-        found = continue_clamped(tiny_model, options, clamps)
-        expected = [
-            continue_text(
-                replace(
-                    tiny_model,
-                    network=clamp_gate(
-                        tiny_model.network, clamp.layer, clamp.gate, is_open=clamp.is_open
-                    ),
-                ),
-                options,
-            )
-            for clamp in clamps
-        ]
-        assert found == expected
-        assert len({one.text for one in found}) > 6
-        lengths |= {len(one.text) for one in found}
+        runs = list(ablate_gates(bundle, TEXT, options))
+        for run in runs:
+            other = with_clamped_bias(bundle, run)
+            assert run.continuation == continue_text(other, options)
+            assert run.trace.nats == trace(other, TEXT).nats
+            lengths.add(len(run.continuation.text))
+        assert len({run.continuation.text for run in runs}) > 6
     assert len(lengths) > 3
-    assert continue_clamped(tiny_model, options, []) == []
 
 
-def hooks(network: nn.Module) -> list[object]:
-    groups: list[Callable[[nn.Module], object]] = [
-        lambda m: m._forward_hooks,
-        lambda m: m._forward_pre_hooks,
-        lambda m: m._backward_hooks,
-    ]
-    return [hook for module in network.modules() for group in groups if (hook := group(module))]
-
-
-def test_inspection_leaves_network_unchanged(tiny_model: ModelBundle) -> None:
-    network = tiny_model.network
-    step, weights = network.step, {k: w.clone() for k, w in network.state_dict().items()}
-    trace(tiny_model, TEXT)
-    clamp_gate(network, 0, "input", is_open=False)
-    assert hooks(network) == []
-    assert network.step == step
-    assert all(torch.equal(weight, weights[name]) for name, weight in network.state_dict().items())
-    assert not network.embedding.requires_grad
+def test_inspection_leaves_model_unchanged(tiny_model: ModelBundle) -> None:
+    before = {name: weight.copy() for name, weight in tiny_model.weights.items()}
+    engine, logits = tiny_model.engine, layers_of(tiny_model.engine)
+    list(ablate_gates(tiny_model, TEXT, Options("床前", seed=1)))
+    assert tiny_model.engine is engine
+    np.testing.assert_equal(layers_of(engine), logits)
+    np.testing.assert_equal(dict(tiny_model.weights), before)

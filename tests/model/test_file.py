@@ -20,10 +20,11 @@ from poetgen.config import build_config
 from poetgen.data.bloom import LineBloomFilter
 from poetgen.data.poem import Poem
 from poetgen.data.vocab import SPECIALS, Vocabulary
+from poetgen.engine.softmax import Logits
 from poetgen.errors import ModelFileError, OutputError, PoetgenError, UsageError
 from poetgen.model.file import ModelBundle, load_model, save_model
 from poetgen.model.format import text_checksum
-from poetgen.model.network import PoemRNN
+from poetgen.model.network import PoemRNN, network_arrays
 from poetgen.prosody.marks import MARKS
 from tests.model.rewrite import downgrade, read, rewrite
 from tests.refusal import Bomb
@@ -36,8 +37,8 @@ def make_bundle(fingerprint: str = "0123456789abcdef", **shape: Any) -> ModelBun
     torch.manual_seed(3)
     config = build_config({"model": {"embedding_size": 6, "hidden_size": 8, **shape}})
     metrics = {"epoch": 3.0, "valid_nats_per_token": 5.25}
-    network = PoemRNN(len(VOCAB), config.model)
-    return ModelBundle(network, VOCAB, config, fingerprint, metrics)
+    weights = network_arrays(PoemRNN(len(VOCAB), config.model))
+    return ModelBundle(weights, VOCAB, config, fingerprint, metrics)
 
 
 @pytest.fixture
@@ -89,16 +90,56 @@ def test_save_and_load_round_trip(tmp_path: Path, cell: str, tied: bool) -> None
     assert after.corpus_fingerprint == "0123456789abcdef"
     assert after.metrics == {"epoch": 3.0, "valid_nats_per_token": 5.25}
     assert after.path == path
-    weights, expected = after.network.state_dict(), before.network.state_dict()
-    assert list(weights) == list(expected)
-    for name, weight in weights.items():
-        assert weight.dtype == torch.float32
-        assert torch.equal(weight, expected[name]), name
+    assert set(after.weights) == set(before.weights)
+    for name, weight in after.weights.items():
+        assert weight.dtype == np.float32
+        assert np.array_equal(weight, before.weights[name]), name
+    ours, theirs = (torch.from_numpy(exact_logits(bundle)) for bundle in (after, before))
+    assert torch.equal(ours, theirs)
     tokens = torch.tensor([[1, 8, 9, 4, 10, 11]])
     with torch.no_grad():
         # Not bit for bit: rounding depends on the alignment of the weights.
-        ours, theirs = after.network(tokens)[0], before.network.eval()(tokens)[0]
+        ours, theirs = after.network(tokens)[0], before.network(tokens)[0]
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+
+
+def exact_logits(bundle: ModelBundle) -> Logits:
+    """The logits of the engine after three symbols, (1, V)."""
+    engine = bundle.engine
+    state = engine.zero_state(1)
+    for symbol in (1, 8, 9):
+        features, state = engine.step(np.array([symbol]), state)
+    return engine.logits(features)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+def test_save_int8_leaves_every_result_as_it_is(tmp_path: Path, cell: str, tied: bool) -> None:
+    whole = make_bundle(cell=cell, tie_embeddings=tied)
+    save_model(tmp_path / "small.safetensors", whole, int8=True)
+    small = load_model(tmp_path / "small.safetensors")
+    assert small.weights["embedding"].dtype == np.int8
+    assert np.array_equal(exact_logits(small), exact_logits(whole))
+    save_model(tmp_path / "whole.safetensors", small)
+    again = load_model(tmp_path / "whole.safetensors")
+    assert again.weights["embedding"].dtype == np.float32
+    assert np.array_equal(exact_logits(again), exact_logits(whole))
+
+
+def test_bundle_on_a_device_has_the_same_results(good: Path) -> None:
+    plain = load_model(good)
+    # Another name of the CPU: its products are torch's.
+    other = replace(plain, device="cpu:0")
+    assert np.array_equal(exact_logits(other), exact_logits(plain))
+    assert {parameter.device.type for parameter in other.network.parameters()} == {"cpu"}
+
+
+def test_bundle_with_another_engine_keeps_its_own(good: Path) -> None:
+    bundle, other = load_model(good), make_bundle(cell="gru").engine
+    own = bundle.engine
+    changed = bundle.with_engine(other)
+    assert (changed.engine, bundle.engine) == (other, own)
+    assert (changed.vocab, changed.weights, changed.path) == (VOCAB, bundle.weights, good)
 
 
 def test_load_is_in_evaluation_mode_on_a_device(good: Path) -> None:
@@ -117,12 +158,12 @@ def test_save_replaces_the_old_file(good: Path) -> None:
 
 
 def test_save_converts_half_precision_to_fp32(tmp_path: Path) -> None:
-    half = make_bundle()
-    half.network.to(torch.bfloat16)
-    save_model(tmp_path / "half.safetensors", half)
-    weights = load_model(tmp_path / "half.safetensors").network.state_dict()
-    assert {weight.dtype for weight in weights.values()} == {torch.float32}
-    assert torch.equal(weights["embedding"], half.network.embedding.float())
+    whole = make_bundle()
+    half = whole.network.to(torch.bfloat16)
+    save_model(tmp_path / "half.safetensors", replace(whole, weights=network_arrays(half)))
+    weights = load_model(tmp_path / "half.safetensors").weights
+    assert {weight.dtype for weight in weights.values()} == {np.dtype(np.float32)}
+    assert torch.equal(torch.from_numpy(weights["embedding"]), half.embedding.float())
 
 
 def test_load_header_of_any_length(tmp_path: Path) -> None:
@@ -342,20 +383,23 @@ def test_save_int8_is_small_close_and_stable(tmp_path: Path) -> None:
     save_model(small, original, int8=True)
     assert small.stat().st_size < whole.stat().st_size / 2
     loaded = load_model(small)
-    for (name, weight), near in zip(
-        original.network.state_dict().items(), loaded.network.state_dict().values(), strict=True
-    ):
-        assert near.dtype == torch.float32
+    near_weights = loaded.fp32_weights()
+    assert set(near_weights) == set(original.weights)
+    for name, weight in original.weights.items():
+        near = near_weights[name]
+        assert near.dtype == np.float32
         if weight.ndim < 2:
-            assert torch.equal(near, weight), name
+            assert np.array_equal(near, weight), name
         else:
             # Half of the step, which is a 127th of the largest weight of the row.
-            limit = weight.abs().amax(dim=1, keepdim=True) / 127 / 2
-            assert bool(((near - weight).abs() <= limit * 1.001).all()), name
+            limit = np.abs(weight).max(axis=1, keepdims=True) / 127 / 2
+            assert (np.abs(near - weight) <= limit * 1.001).all(), name
     again = tmp_path / "again.safetensors"
     save_model(again, loaded, int8=True)
-    for name, weight in load_model(again).network.state_dict().items():
-        torch.testing.assert_close(weight, loaded.network.state_dict()[name], rtol=1e-6, atol=0)
+    copy = load_model(again).weights
+    assert set(copy) == set(loaded.weights)
+    for name, array in loaded.weights.items():
+        assert copy[name].tobytes() == array.tobytes(), name
 
 
 TWO_TEXTS = tuple(

@@ -2,19 +2,24 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
 from poetgen.config import Cell, Config, ModelConfig
 from poetgen.data.bloom import LineBloomFilter
-from poetgen.data.vocab import EOS, SPECIALS, Vocabulary
+from poetgen.data.vocab import SPECIALS, Vocabulary
+from poetgen.engine.network import LayerState, Network, NetworkWeights, State
+from poetgen.engine.quantize import quantize_activations
 from poetgen.model.file import ModelBundle
-from poetgen.model.network import PoemRNN
+from poetgen.model.format import weight_shapes
 from poetgen.prosody.marks import MARKS
+from poetgen.sampling.decode import LanguageModel
 from poetgen.sampling.generator import Generator, Sample
 from poetgen.sampling.hypothesis import SampledToken
 from poetgen.sampling.options import Options
+from poetgen.sampling.philox import RandomStream
 from poetgen.sampling.prompt import Prompt
 from poetgen.sampling.request import Request
 
@@ -33,70 +38,81 @@ CONDITIONED_VOCAB = Vocabulary((*VOCAB.symbols, *FORM_SYMBOLS, "<title>", *AUTHO
 """The characters of `VOCAB`, with symbols for conditions."""
 
 
-def chain(probabilities: Mapping[str, Mapping[str, float]], vocab: Vocabulary = VOCAB) -> PoemRNN:
-    """Return a network whose next symbol depends on the last one: {last: {next: probability}}.
+class TableNetwork:
+    """A network whose logits depend on the last id only: a row of a table."""
 
-    Its hidden state is the last symbol one-hot, for tanh(20) is 1 in fp32.
-    """
-    size = len(vocab)
-    shape = ModelConfig(
-        cell="rnn", embedding_size=size, hidden_size=size, num_layers=1, tie_embeddings=False
-    )
-    network = PoemRNN(size, shape)
-    assert network.output is not None
-    with torch.no_grad():
-        for weight in network.parameters():
-            weight.zero_()
-        network.embedding.copy_(torch.eye(size))
-        (layer,) = network.layers
-        assert isinstance(layer, torch.nn.RNN)
-        layer.all_weights[0][0].copy_(20 * torch.eye(size))
-        network.output.fill_(IMPOSSIBLE)
-        for last, following in probabilities.items():
-            for symbol, probability in following.items():
-                network.output[vocab.ids[symbol], vocab.ids[last]] = math.log(probability)
-    return network.eval().requires_grad_(False)
+    def __init__(self, table_VV: NDArray[np.float64]) -> None:
+        self._table_VV = table_VV
+
+    def expect(self, num_rows: int) -> None:
+        """See `Network`."""
+
+    def zero_state(self, num_rows: int) -> State:
+        zeros_B1 = np.zeros((num_rows, 1), np.float32)
+        return (LayerState(zeros_B1, quantize_activations(zeros_B1)),)
+
+    def step(self, tokens_B: NDArray[np.intp], state: State) -> tuple[NDArray[np.intp], State]:
+        assert len(tokens_B) == len(state[0].hidden_BH)
+        return tokens_B, state
+
+    def logits(self, features: NDArray[np.intp]) -> NDArray[np.float64]:
+        return self._table_VV[features]
 
 
-def unigram(logits: Mapping[str, float], vocab: Vocabulary = VOCAB) -> PoemRNN:
+def chain(
+    probabilities: Mapping[str, Mapping[str, float]], vocab: Vocabulary = VOCAB
+) -> TableNetwork:
+    """Return a network whose next symbol depends on the last one: {last: {next: probability}}."""
+    table_VV = np.full((len(vocab), len(vocab)), IMPOSSIBLE)
+    for last, following in probabilities.items():
+        for symbol, probability in following.items():
+            table_VV[vocab.ids[last], vocab.ids[symbol]] = math.log(probability)
+    return TableNetwork(table_VV)
+
+
+def unigram(logits: Mapping[str, float], vocab: Vocabulary = VOCAB) -> TableNetwork:
     """Return a network with the same `logits` at every step."""
-    network = PoemRNN(len(vocab), ModelConfig(embedding_size=4, hidden_size=4, num_layers=1))
-    with torch.no_grad():
-        for weight in network.parameters():
-            weight.zero_()
-        network.output_bias.fill_(IMPOSSIBLE)
-        for symbol, logit in logits.items():
-            network.output_bias[vocab.ids[symbol]] = logit
-    return network.eval().requires_grad_(False)
+    logits_V = np.full(len(vocab), IMPOSSIBLE)
+    for symbol, logit in logits.items():
+        logits_V[vocab.ids[symbol]] = logit
+    return TableNetwork(np.tile(logits_V, (len(vocab), 1)))
 
 
-def random_network(cell: Cell = "lstm", known: Vocabulary = VOCAB) -> tuple[PoemRNN, Vocabulary]:
+def random_network(cell: Cell = "lstm", known: Vocabulary = VOCAB) -> tuple[Network, Vocabulary]:
     """Return untrained weights with widely spread logits, so that poems differ and some end.
 
     The vocabulary is `known` and 40 more characters.
     """
     vocab = Vocabulary((*known.symbols, *map(chr, range(0x5C71, 0x5C71 + 40))))
-    torch.manual_seed(5)
-    network = PoemRNN(
-        len(vocab), ModelConfig(cell=cell, embedding_size=12, hidden_size=16, num_layers=2)
-    )
-    with torch.no_grad():
-        for weight in network.parameters():
-            weight.mul_(4)
-        network.output_bias[EOS] = 1.5
-    return network.eval().requires_grad_(False), vocab
+    shape = ModelConfig(cell=cell, embedding_size=12, hidden_size=16, num_layers=2)
+    return exact_network(vocab, shape, {"<eos>": 1.5}), vocab
+
+
+def exact_network(vocab: Vocabulary, shape: ModelConfig, biases: Mapping[str, float]) -> Network:
+    """Return a network with weights drawn from [−1, 1), the same on every machine, and some `biases`."""
+    stream = RandomStream(seed=5, index=0)
+    arrays = {
+        name: np.array(
+            [2 * stream.random() - 1 for _ in range(math.prod(size))], np.float32
+        ).reshape(size)
+        for name, size in weight_shapes(len(vocab), shape).items()
+    }
+    for symbol, bias in biases.items():
+        arrays["output_bias"][vocab.ids[symbol]] = bias
+    return Network(NetworkWeights.from_arrays(arrays, shape), shape)
 
 
 def make_generator(
-    network: PoemRNN,
+    network: LanguageModel,
     vocab: Vocabulary = VOCAB,
     *,
-    max_tokens: int = 40,
+    max_tokens: int | None = 40,
     training_lines: Sequence[LineBloomFilter] = (),
+    config: Config | None = None,
 ) -> Generator:
     """Return a generator for a network without a file."""
-    bundle = ModelBundle(network, vocab, Config(), "", training_lines=tuple(training_lines))
-    return Generator(bundle, max_tokens=max_tokens)
+    bundle = ModelBundle({}, vocab, config or Config(), "", training_lines=tuple(training_lines))
+    return Generator(bundle.with_engine(cast(Network, network)), max_tokens=max_tokens)
 
 
 def make_request(

@@ -1,15 +1,16 @@
 """The generator on networks with known logits, and on random ones that show what is reproducible."""
 
 import math
-import platform
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count, islice
 from typing import Any
 
+import numpy as np
 import pytest
-import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -18,16 +19,14 @@ from poetgen.data.bloom import LineBloomFilter
 from poetgen.data.conditions import NO_CONDITIONS, encode_conditions
 from poetgen.data.corpus import Corpus
 from poetgen.data.poem import Poem
-from poetgen.data.vocab import EOS, UNK, Vocabulary
+from poetgen.data.vocab import UNK, Vocabulary
+from poetgen.engine.scoring import Likelihood, score
 from poetgen.errors import ConstraintError, UsageError
-from poetgen.model.file import ModelBundle
-from poetgen.model.network import PoemRNN
-from poetgen.model.scoring import score
 from poetgen.prosody.forms import FORMS, form_of
 from poetgen.prosody.marks import MARKS, STOPS
 from poetgen.prosody.phonology import readings
 from poetgen.prosody.scan import scan
-from poetgen.sampling.decode import MAX_ATTEMPTS
+from poetgen.sampling.decode import MAX_ATTEMPTS, LanguageModel
 from poetgen.sampling.generator import Failure, Generator, Sample
 from poetgen.sampling.hypothesis import GivenUp, Restart, SampledToken
 from poetgen.sampling.options import Options
@@ -38,6 +37,7 @@ from tests.sampling.models import (
     COUPLET,
     VOCAB,
     chain,
+    exact_network,
     generate,
     make_generator,
     make_request,
@@ -50,7 +50,7 @@ from tests.sampling.models import (
 GREEDY: dict[str, Any] = {"temperature": 0}
 
 
-def one_sample(network: PoemRNN, request: Request, *, max_tokens: int = 40) -> Sample:
+def one_sample(network: LanguageModel, request: Request, *, max_tokens: int = 40) -> Sample:
     (sample,) = generate(make_generator(network, max_tokens=max_tokens), [request])
     return sample
 
@@ -69,12 +69,12 @@ def test_likelihood_counts_characters_marks_and_end() -> None:
     likelihood = one_sample(COUPLET, make_request(**GREEDY)).likelihood
     counts = (likelihood.poems, likelihood.tokens, likelihood.unknown_tokens, likelihood.hanzi)
     assert counts == (1, 7, 0, 5)
-    assert likelihood.nats == pytest.approx(-math.log(0.75), abs=1e-5)
+    assert likelihood.nats == pytest.approx(-math.log(0.75), abs=1e-3)
 
 
 def test_likelihood_does_not_depend_on_the_options() -> None:
     cold = make_request(temperature=0.01, top_k=1, top_p=0.1, min_p=0.5)
-    assert one_sample(COUPLET, cold).likelihood.nats == pytest.approx(-math.log(0.75), abs=1e-5)
+    assert one_sample(COUPLET, cold).likelihood.nats == pytest.approx(-math.log(0.75), abs=1e-3)
 
 
 def test_generate_follows_an_unlikely_prompt() -> None:
@@ -91,7 +91,7 @@ def test_sampled_nats_per_token_leaves_the_prompt_out() -> None:
     sample = one_sample(COUPLET, make_request("云，月", **GREEDY))
     assert sample.poem.text == "云，月光。"
     assert sample.likelihood.nats > 50  # the prompt is next to impossible
-    assert sample.sampled_nats_per_token == pytest.approx(-math.log(0.75) / 3, abs=1e-5)
+    assert sample.sampled_nats_per_token == pytest.approx(-math.log(0.75) / 3, abs=1e-3)
 
 
 @pytest.mark.parametrize("temperature", [0, 1])
@@ -129,7 +129,7 @@ def test_generate_does_not_cut_off_an_end_on_the_limit() -> None:
 
 def test_generate_takes_the_limit_from_the_config() -> None:
     config = build_config({"data": {"max_tokens": 16}})
-    generator = Generator(ModelBundle(unigram({"床": 0}), VOCAB, config, ""))
+    generator = make_generator(unigram({"床": 0}), max_tokens=None, config=config)
     assert texts(generate(generator, [make_request()])) == ["床" * 16]
 
 
@@ -173,7 +173,7 @@ def test_likelihood_of_an_unknown_character() -> None:
     prompt = prepare_prompt("云鹤", VOCAB)
     requests = [replace(make_request(index=i), prompt=prompt) for i in range(20)]
     sample = next(s for s in generate(generator, requests) if s.likelihood.tokens == 3)
-    assert sample.likelihood.nats == pytest.approx(3 * math.log(3) + math.log(20992 - 6), abs=1e-5)
+    assert sample.likelihood.nats == pytest.approx(3 * math.log(3) + math.log(20992 - 6), abs=1e-8)
 
 
 # --- Many requests ---------------------------------------------------------------------------------
@@ -201,7 +201,7 @@ def test_generate_takes_requests_as_needed() -> None:
 
     results = make_generator(COUPLET).generate(endless(), batch_size=4)
     assert [result.request.index for result in islice(results, 6)] == [0, 1, 2, 3, 4, 5]
-    assert len(taken) == 8
+    assert len(taken) == 12  # these poems end together, and four more have entered
 
 
 @pytest.mark.parametrize("batch_size", [0, -1])
@@ -335,9 +335,18 @@ def conditioned_requests(num: int) -> list[Request]:
     ]
 
 
-def by_index(generator: Generator, requests: Sequence[Request], batch_size: int) -> dict[int, str]:
+def by_index(
+    generator: Generator, requests: Sequence[Request], batch_size: int
+) -> dict[int, tuple[list[tuple[str, float]], Likelihood]]:
+    """Return what is to be the same bit for bit: the poems, and the probability of each step."""
     samples = generate(generator, requests, batch_size=batch_size)
-    return {sample.request.index: sample.poem.text for sample in samples}
+    return {
+        sample.request.index: (
+            [(step.text, step.nats) for step in sample.tokens],
+            sample.likelihood,
+        )
+        for sample in samples
+    }
 
 
 def poems_at_any_batch_size(generator: Generator, requests: Sequence[Request]) -> set[str]:
@@ -348,16 +357,16 @@ def poems_at_any_batch_size(generator: Generator, requests: Sequence[Request]) -
     assert math.gcd(7, num) == 1
     shuffled = [requests[i * 7 % num] for i in range(num)]
     assert by_index(generator, shuffled, 64) == poems
-    assert by_index(generator, requests, 7) == poems
-    assert by_index(generator, requests, 1) == poems
-    return set(poems.values())
+    for batch_size in (1, 3, 7, 33):
+        assert by_index(generator, requests, batch_size) == poems
+    return {"".join(text for text, _ in steps) for steps, _ in poems.values()}
 
 
 def test_generate_at_any_batch_size() -> None:
     network, vocab = random_network()
     generator = make_generator(network, vocab, max_tokens=8)
-    poems = poems_at_any_batch_size(generator, various_requests(600))
-    assert len(poems) > 450
+    poems = poems_at_any_batch_size(generator, various_requests(300))
+    assert len(poems) > 225
 
 
 @pytest.mark.parametrize("cell", ["gru", "rnn"])
@@ -369,25 +378,11 @@ def test_generate_at_any_batch_size_with_other_cells(cell: Cell) -> None:
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_generate_at_any_batch_size_with_conditions(cell: Cell) -> None:
     network, vocab = random_network(cell, CONDITIONED_VOCAB)
-    requests = conditioned_requests(300)
+    requests = conditioned_requests(200)
     starts = {len(encode_conditions(one.options.conditions, vocab)) for one in requests}
     assert len(starts) == 4
     poems = poems_at_any_batch_size(make_generator(network, vocab, max_tokens=8), requests)
-    assert len(poems) > 200
-
-
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="the kernels' row blocks differ")
-@pytest.mark.parametrize("is_conditioned", [False, True])
-def test_generate_gives_the_same_bits_at_any_batch_size(is_conditioned: bool) -> None:
-    # Rounding changes a choice too seldom to be seen in a few thousand poems, but always these bits.
-    network, vocab = random_network(known=CONDITIONED_VOCAB if is_conditioned else VOCAB)
-    generator = make_generator(network, vocab, max_tokens=8)
-    requests = conditioned_requests(200) if is_conditioned else various_requests(200)
-    single, few, many = (
-        [sample.likelihood.nats for sample in generate(generator, requests, batch_size=size)]
-        for size in (1, 7, 64)
-    )
-    assert single == few == many
+    assert len(poems) > 130
 
 
 def test_generate_gives_the_same_poem_for_any_number() -> None:
@@ -407,6 +402,87 @@ def test_generate_differs_by_seed_and_index() -> None:
     assert len(set(texts(generate(make_generator(network, vocab, max_tokens=12), requests)))) > 35
 
 
+# --- The same poem on any machine ------------------------------------------------------------------
+
+
+def fixed_samples() -> list[Sample]:
+    network, vocab = random_network(known=CONDITIONED_VOCAB)
+    variants: list[dict[str, Any]] = [
+        {"temperature": 0},
+        {"temperature": 0.8, "top_p": 0.9},
+        {"temperature": 1, "form": "五绝", "particles": 4},
+        {"temperature": 1, "title": "明月", "best_of": 3},
+    ]
+    requests = [make_request("床", seed=6, index=i, **one) for i, one in enumerate(variants)]
+    return generate(make_generator(network, vocab, max_tokens=8), requests)
+
+
+def test_generate_gives_known_poems_with_known_bits() -> None:
+    samples = fixed_samples()
+    assert texts(samples) == KNOWN_POEMS
+    assert [sample.likelihood.nats.hex() for sample in samples] == KNOWN_NATS
+
+
+KNOWN_POEMS = [
+    "床屽屽屽！！屽！床",
+    "床岗屽屽光",
+    "床屲屽岑屵！屽岇岖床床！屵屳床屵床！岑岋床光岑！",
+    "床",
+]
+KNOWN_NATS = [
+    "0x1.63f7d9a2dda94p+4",
+    "0x1.218a3574734d2p+4",
+    "0x1.1ee5d869ef71bp+6",
+    "0x1.7544c6b3ecee7p+2",
+]
+
+
+def test_generate_calls_no_function_of_a_library_that_rounds_differently(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(*_args: Any, **_keywords: Any) -> Any:
+        raise AssertionError
+
+    expected = fixed_samples()
+    for module in (np, math):
+        for name in (
+            "exp",
+            "exp2",
+            "expm1",
+            "log",
+            "log1p",
+            "log2",
+            "log10",
+            "tanh",
+            "pow",
+            "cbrt",
+        ):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, refused)
+    for name in ("power", "float_power", "logaddexp", "logaddexp2", "sum", "mean", "dot", "einsum"):
+        monkeypatch.setattr(np, name, refused)
+    with pytest.raises(AssertionError):
+        np.exp(1.0)
+    assert fixed_samples() == expected
+
+
+def test_generate_needs_no_torch() -> None:
+    program = """
+import sys
+sys.modules["torch"] = None  # importing it fails
+from poetgen.sampling.unique import UniquePoems
+from tests.sampling.models import make_generator, make_request, random_network, texts
+network, vocab = random_network()
+unique = UniquePoems(make_generator(network, vocab, max_tokens=8))
+request = make_request(seed=3, temperature=1, acrostic="床明", particles=4)
+(sample,) = map(unique.distinct, unique._generator.generate([request]))
+print(sample.poem.text[0])
+"""
+    command = [sys.executable, "-X", "utf8", "-c", program]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+    assert (done.stdout.strip(), done.stderr) == ("床", "")
+
+
 # --- Sampling and scoring agree --------------------------------------------------------------------
 
 
@@ -422,9 +498,7 @@ def test_likelihood_equals_the_score_of_the_text(cell: Cell) -> None:
     assert len(samples) > 20
     scores = score(network, [sample.poem for sample in samples], vocab)
     for sample, scored in zip(samples, scores, strict=True):
-        own = sample.likelihood
-        assert own.nats == pytest.approx(scored.nats, abs=1e-4)
-        assert own == replace(scored, nats=own.nats)
+        assert sample.likelihood == scored  # to the last bit
     assert any(sample.likelihood.unknown_tokens for sample in samples)
 
 
@@ -437,23 +511,33 @@ def test_likelihood_equals_the_score_given_the_conditions() -> None:
     conditions = [sample.request.options.conditions for sample in samples]
     scores = score(network, poems, vocab, conditions=conditions)
     for sample, scored in zip(samples, scores, strict=True):
-        assert sample.likelihood.nats == pytest.approx(scored.nats, abs=1e-4)
-        assert sample.likelihood.tokens == scored.tokens
+        assert sample.likelihood == scored
     bare = score(network, poems, vocab)
     differences = [abs(a.nats - b.nats) for a, b in zip(scores, bare, strict=True)]
     pairs = list(zip(conditions, differences, strict=True))
-    assert all(by < 1e-4 for one, by in pairs if one == NO_CONDITIONS)
+    assert {by for one, by in pairs if one == NO_CONDITIONS} == {0}
     given_any = [by > 1e-2 for one, by in pairs if one != NO_CONDITIONS]
     assert sum(given_any) > 0.9 * len(given_any) > 10
+
+
+def test_likelihood_of_a_particle_equals_the_score(generator: Generator) -> None:
+    # Each particle continues from the state of the one that it was copied from.
+    options: dict[str, Any] = {"temperature": 1, "form": "五绝", "rhyme": True, "particles": 6}
+    requests = [make_request(seed=4, index=i, **options) for i in range(10)]
+    samples = generate(generator, requests, batch_size=25)
+    poems = [sample.poem for sample in samples]
+    assert len({poem.text for poem in poems}) == 10
+    scores = score(generator.bundle.engine, poems, generator.bundle.vocab)
+    assert [sample.likelihood for sample in samples] == scores
 
 
 def test_likelihood_of_a_cut_off_poem_lacks_the_end() -> None:
     network = unigram({"床": math.log(0.75), "<eos>": math.log(0.25)})
     sample = one_sample(network, make_request("床床床", **GREEDY), max_tokens=2)
     assert sample.poem.text == "床床床床床"
-    assert sample.likelihood.nats == pytest.approx(-5 * math.log(0.75), abs=1e-5)
-    (scored,) = score(network, [sample.poem], VOCAB)
-    assert scored.nats - sample.likelihood.nats == pytest.approx(-math.log(0.25), abs=1e-5)
+    assert sample.likelihood.nats == pytest.approx(-5 * math.log(0.75), abs=5e-3)
+    (scored,) = score(make_generator(network).bundle.engine, [sample.poem], VOCAB)
+    assert scored.nats - sample.likelihood.nats == pytest.approx(-math.log(0.25), abs=1e-3)
 
 
 # --- Conditions ------------------------------------------------------------------------------------
@@ -522,14 +606,37 @@ def test_generate_rejects_a_training_line(temperature: float) -> None:
     filtered = texts(generate(make_generator(COUPLET, training_lines=TRAINING_LINES), requests))
     assert all("床前明月光" not in text for text in filtered)
     assert all(text.startswith("床前明月") for text in filtered)
-    (copy, *_) = texts(generate(make_generator(COUPLET), requests))
-    assert copy == "床前明月光。"
+    assert "床前明月光。" in texts(generate(make_generator(COUPLET), requests))
 
 
 def test_generate_may_allow_copies() -> None:
     generator = make_generator(COUPLET, training_lines=TRAINING_LINES)
     requests = [make_request(temperature=0, allow_copies=True)]
     assert texts(generate(generator, requests)) == ["床前明月光。"]
+
+
+@pytest.mark.parametrize("particles", [1, 4])
+def test_generate_rejects_a_training_line_under_constraints(particles: int) -> None:
+    options: dict[str, Any] = {"temperature": 1, "acrostic": "床云", "particles": particles}
+    network = chain(
+        {
+            "<bos>": {"床": 1},
+            "床": {"前": 1},
+            "前": {"明": 1},
+            "明": {"月": 1},
+            "月": {"光": 0.8, "云": 0.2},
+            "光": {"，": 1},
+            "云": {"，": 1},
+        }
+    )
+    requests = [make_request(index=i, **options) for i in range(30)]
+
+    def first_lines(*training_lines: LineBloomFilter) -> set[str]:
+        generator = make_generator(network, training_lines=training_lines)
+        return {sample.poem.lines[0] for sample in generate(generator, requests)}
+
+    assert first_lines(*TRAINING_LINES) == {"床前明月云"}
+    assert first_lines() == {"床前明月云", "床前明月光"}
 
 
 def test_generate_accepts_a_copy_that_the_prompt_begins() -> None:
@@ -598,7 +705,7 @@ def test_generate_restarts_after_a_dead_end() -> None:
 
 
 def test_stream_voids_the_tokens_before_a_restart() -> None:
-    network = chain({"<bos>": {"床": 0.5, "月": 0.5}, "床": {"床": 1}, "月": {"月": 1}})
+    network = chain({"<bos>": {"床": 0.3, "月": 0.7}, "床": {"床": 1}, "月": {"月": 1}})
     lines = (LineBloomFilter.from_poems([Poem("床床床床床床光。")]),)
     generator = make_generator(network, training_lines=lines)
     requests = [
@@ -685,14 +792,9 @@ def vocab(starter: Corpus) -> Vocabulary:
 @pytest.fixture(scope="module")
 def generator(vocab: Vocabulary) -> Generator:
     """Untrained weights with widely spread logits: masks leave much of the mass, or little."""
-    torch.manual_seed(5)
-    network = PoemRNN(len(vocab), ModelConfig(embedding_size=12, hidden_size=16, num_layers=1))
-    with torch.no_grad():
-        for weight in network.parameters():
-            weight.mul_(4)
-        network.output_bias[[vocab.ids[mark] for mark in MARKS]] = 3
-        network.output_bias[EOS] = 4
-    return make_generator(network.eval().requires_grad_(False), vocab, max_tokens=60)
+    shape = ModelConfig(embedding_size=12, hidden_size=16, num_layers=1)
+    network = exact_network(vocab, shape, {**dict.fromkeys(MARKS, 3.0), "<eos>": 4.0})
+    return make_generator(network, vocab, max_tokens=60)
 
 
 def faults(sample: Sample) -> list[str]:
@@ -833,8 +935,8 @@ def constrained_requests(num: int) -> list[Request]:
 
 
 def test_generate_at_any_batch_size_under_constraints(generator: Generator) -> None:
-    poems = poems_at_any_batch_size(generator, constrained_requests(90))
-    assert len(poems) > 81
+    poems = poems_at_any_batch_size(generator, constrained_requests(36))
+    assert len(poems) > 32
 
 
 def test_generate_continues_after_refused_prompts(generator: Generator) -> None:

@@ -3,13 +3,16 @@
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 from poetgen.data.bloom import LineBloomFilter
 from poetgen.data.poem import Poem
 from poetgen.data.vocab import BOS, EOS, PAD, UNK, Vocabulary
 from poetgen.errors import ConstraintError
+from poetgen.prosody.marks import MARKS
 from poetgen.sampling.hypothesis import Context, Hypothesis, PoemTask, SampledToken, parse_prompt
+from poetgen.sampling.masks import Mask
 from tests.prosody.verses import ALPHABET, HERON_TOWER, QUIET_NIGHT
 from tests.sampling.models import CONDITIONED_VOCAB, make_request, vocabulary
 
@@ -89,55 +92,67 @@ def test_append_ends_a_poem_at_the_limit() -> None:
     assert started(context=context, form="五绝", written="床前明月").is_active
 
 
-def test_forced_token_is_the_prompt_then_none() -> None:
-    hypothesis = PoemTask(0, make_request("床前"), CONTEXT).beginning
-    for character in "床前":
-        assert hypothesis.forced_token() == VOCAB.ids[character]
-        assert hypothesis.mask() is None
-        hypothesis.append(VOCAB.ids[character], 0.0)
-    assert hypothesis.forced_token() is None
+def test_forced_token_is_read_from_conditions_and_prompt() -> None:
+    context, ids = Context(CONDITIONED_VOCAB, 40), CONDITIONED_VOCAB.ids
+    request = make_request("鹤月", form="五绝", soft=True)
+    hypothesis = PoemTask(0, request, context).beginning
+    for token in (BOS, UNK, ids["月"]):
+        assert hypothesis.is_in_prompt
+        assert hypothesis.allowed() is None
+        assert hypothesis.forced_token() == token
+        hypothesis.append(token, 0.0)
+    assert not hypothesis.is_in_prompt
+    assert hypothesis.allowed() is not None
 
 
 def test_forced_token_of_an_inactive_hypothesis_is_padding() -> None:
-    assert started("床", written="月").forced_token() is None
     dead = started(acrostic="床", written="床")
+    assert dead.allowed() is not None
     dead.kill()
+    assert dead.allowed() is None
     assert dead.forced_token() == PAD
-    assert dead.mask() is None
 
 
 def test_forced_token_of_an_unknown_character_is_unk() -> None:
-    assert started(acrostic="鹤床").forced_token() == UNK
-    assert started(acrostic="床鹤").forced_token() is None
+    first = started(acrostic="鹤床")
+    assert (first.allowed(), first.forced_token()) == (None, UNK)
+    second = started(acrostic="床鹤")
+    assert second.allowed() is not None
     second = started(acrostic="床鹤", written="床前明，")
-    assert second.forced_token() == UNK
-    assert second.mask() is None
+    assert (second.allowed(), second.forced_token()) == (None, UNK)
+    assert not second.is_in_prompt
     step = second.append(UNK, 5.0)
     assert step == SampledToken(3, UNK, 5.0, False, "鹤")
-    assert second.forced_token() is None
+    assert second.allowed() is not None
     at_end = started(acrostic="光鹤", acrostic_at="end", written="白日依山尽白光，黄河入海流白")
-    assert at_end.forced_token() == UNK
+    assert (at_end.allowed(), at_end.forced_token()) == (None, UNK)
 
 
-def test_mask_is_what_the_grammar_allows() -> None:
-    def allowed(written: str, **options: Any) -> set[str]:
-        mask_V = started(written=written, **options).mask()
-        assert mask_V is not None
-        return {VOCAB.symbols[i] for i in mask_V.nonzero()[:, 0].tolist()}
-
-    assert allowed("", acrostic="床疑") == {"床"}
-    assert allowed("床前明月光", form="五绝") == set("，？！")
-    assert allowed(HERON_TOWER, form="五绝") == {"<eos>"}
-    assert started(written="床").mask() is None
+def symbols(mask_V: Mask | None, vocab: Vocabulary = VOCAB) -> set[str]:
+    assert mask_V is not None
+    return {vocab.symbols[i] for i in np.flatnonzero(mask_V)}
 
 
-def test_reweight_changes_only_a_weight() -> None:
-    hypothesis = started()
-    hypothesis.reweight(-2.0)
-    assert hypothesis.log_weight is None
-    hypothesis.log_weight = -1.0
-    hypothesis.reweight(-2.0)
-    assert hypothesis.log_weight == -3.0
+def test_allowed_is_what_the_grammar_allows() -> None:
+    assert symbols(started(acrostic="床疑").allowed()) == {"床"}
+    assert symbols(started(written="床前明月光", form="五绝").allowed()) == set("，？！")
+    assert symbols(started(written=HERON_TOWER, form="五绝").allowed()) == {"<eos>"}
+
+
+def test_allowed_without_constraints_is_text_and_after_it_the_end() -> None:
+    text = {*MARKS, *VOCAB.characters}
+    assert symbols(started().allowed()) == text
+    assert symbols(started(written="床").allowed()) == {*text, "<eos>"}
+    assert symbols(started("床").allowed()) == {*text, "<eos>"}
+    conditioned = started(context=Context(CONDITIONED_VOCAB, 40), form="五绝", soft=True)
+    assert conditioned.position == 1
+    assert "<eos>" not in symbols(conditioned.allowed(), CONDITIONED_VOCAB)
+
+
+def test_open_disregards_the_constraints() -> None:
+    text = {*MARKS, *VOCAB.characters}
+    assert symbols(started(acrostic="床疑").open()) == text
+    assert symbols(started(written="床前明月光", form="五绝").open()) == {*text, "<eos>"}
 
 
 LINES = (LineBloomFilter.from_poems([Poem("床前明月光。")]),)

@@ -1,12 +1,12 @@
 """Masks against the characters that they should admit."""
 
+import numpy as np
 import pytest
-import torch
 
 from poetgen.data.corpus import Corpus
 from poetgen.data.vocab import Vocabulary
 from poetgen.prosody.grammar import ANY_CHARACTER, Allowed, CharacterClass
-from poetgen.prosody.marks import STOPS
+from poetgen.prosody.marks import MARKS, STOPS
 from poetgen.prosody.phonology import readings
 from poetgen.sampling.masks import VocabularyMasks
 from tests.sampling.models import CONDITIONED_VOCAB, VOCAB, vocabulary
@@ -20,8 +20,8 @@ def vocab(starter: Corpus) -> Vocabulary:
 def admitted(vocab: Vocabulary, allowed: Allowed) -> set[str]:
     mask_V = VocabularyMasks(vocab).mask(allowed)
     assert mask_V.shape == (len(vocab),)
-    assert mask_V.dtype == torch.bool
-    return {vocab.symbols[i] for i in mask_V.nonzero()[:, 0].tolist()}
+    assert mask_V.dtype == np.bool_
+    return {vocab.symbols[i] for i in np.flatnonzero(mask_V)}
 
 
 def test_mask_of_any_character_is_text_only() -> None:
@@ -75,7 +75,15 @@ def test_mask_admits_unknown_tones_only_where_any_fits() -> None:
 
 def test_mask_is_not_changed_by_later_masks() -> None:
     masks = VocabularyMasks(VOCAB)
-    first_V = masks.mask(Allowed(ANY_CHARACTER)).clone()
+    first_V = masks.mask(Allowed(ANY_CHARACTER)).copy()
     masks.mask(Allowed(ANY_CHARACTER, required="月", marks="。", end=True))
     masks.mask(Allowed(ANY_CHARACTER, excluded=frozenset("月")))
-    assert torch.equal(masks.mask(Allowed(ANY_CHARACTER)), first_V)
+    assert np.array_equal(masks.mask(Allowed(ANY_CHARACTER)), first_V)
+
+
+def test_text_and_first_are_what_may_be_sampled() -> None:
+    for vocab in (VOCAB, CONDITIONED_VOCAB):
+        masks = VocabularyMasks(vocab)
+        text = {vocab.symbols[i] for i in np.flatnonzero(masks.text)}
+        assert text == {"<eos>", *MARKS, *"床前明月光云"}
+        assert {vocab.symbols[i] for i in np.flatnonzero(masks.first)} == text - {"<eos>"}

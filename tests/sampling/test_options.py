@@ -17,7 +17,6 @@ from poetgen.prosody.phonology import rhyme_groups
 from poetgen.sampling.options import (
     CHOICE,
     CONDITION,
-    DEFAULT_PARTICLES,
     MANY,
     MAX_PARALLEL,
     VERSE,
@@ -88,6 +87,7 @@ def test_options_default_to_no_constraints() -> None:
     options = Options()
     assert (options.temperature, options.top_k, options.top_p, options.min_p) == (0.8, 0, 1, 0)
     assert (options.prompt, options.seed, options.num, options.batch_size) == (None, None, 1, 64)
+    assert (options.particles, options.best_of) == (1, 1)
     assert not options.is_constrained
     assert options.conditions == NO_CONDITIONS
 
@@ -165,7 +165,7 @@ def test_is_constrained() -> None:
         {"top_p": 1},
         {"min_p": 0},
         {"min_p": 1},
-        {"particles": None},
+        {"particles": 1},
         {"particles": 1000},
         {"seed": -1},
         {"seed": 10**30},
@@ -210,6 +210,7 @@ def test_options_accept_values_in_range(values: dict[str, Any]) -> None:
         ({"acrostic": "abcd"}, "the acrostic abcd has characters that", "春夏秋冬"),
         ({"acrostic": " "}, "the acrostic   has characters that", "春夏秋冬"),
         ({"acrostic_at": "middle"}, "acrostic_at is 'middle'", "start or end"),
+        ({"particles": None}, "particles is None, not a whole number", "Give a whole number"),
         ({"particles": 0}, "particles is 0", "from 1 to 1000"),
         ({"particles": MAX_PARALLEL + 1}, "particles is 1001", "from 1 to 1000"),
         ({"best_of": 0}, "best_of is 0", "from 1 to 1000"),
@@ -271,7 +272,8 @@ def test_updated_checks_the_whole() -> None:
 
 
 def test_num_particles_is_1_where_weights_are_equal() -> None:
-    assert Options(form="五绝").num_particles == DEFAULT_PARTICLES
+    assert Options(form="五绝").num_particles == 1
+    assert Options(form="五绝", particles=4).num_particles == 4
     assert Options(rhyme=True, particles=7).num_particles == 7
     assert Options(particles=7).num_particles == 1
     assert Options(form="五绝", soft=True).num_particles == 1
@@ -280,19 +282,24 @@ def test_num_particles_is_1_where_weights_are_equal() -> None:
     assert Options(best_of=3).num_candidates == 3
 
 
-def test_streamed_has_one_particle() -> None:
-    assert Options(form="五绝").streamed().num_particles == 1
-    assert max(Options(form="五绝").num_particles, Options(form="五绝").num_candidates) > 1
-    assert (
-        Options(form="五绝", particles=1).num_particles
-        == Options(form="五绝", particles=1).num_candidates
-        == 1
-    )
-    assert Options(particles=1).streamed() == Options(particles=1)
-    assert max(Options(best_of=2).num_particles, Options(best_of=2).num_candidates) > 1
-    for several in (Options(particles=2), Options(best_of=2)):
-        with pytest.raises(UsageError, match="stream"):
-            several.streamed()
+@pytest.mark.parametrize(
+    "values", [{}, {"form": "五绝"}, {"particles": 1, "acrostic": "床"}], ids=str
+)
+def test_one_poem_of_one_particle_can_be_streamed(values: dict[str, Any]) -> None:
+    options = Options(**values)
+    options.require_streamable()
+    assert options.num_particles == options.num_candidates == options.num == 1
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"particles": 2}, {"particles": 4, "form": "五绝"}, {"best_of": 2}, {"num": 2}],
+    ids=str,
+)
+def test_several_poems_cannot_be_streamed(values: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="a stream shows one poem") as caught:
+        Options(**values).require_streamable()
+    assert caught.value.fix == "Drop either the stream or the other options."
 
 
 def test_grammar_of_the_constraints() -> None:

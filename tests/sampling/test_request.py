@@ -6,7 +6,8 @@ import pytest
 
 from poetgen.data.vocab import Vocabulary
 from poetgen.errors import UsageError
-from poetgen.sampling.options import Options
+from poetgen.sampling.options import MAX_PARALLEL, Options
+from poetgen.sampling.philox import RandomStream
 from poetgen.sampling.prompt import NO_PROMPT, prepare_prompt
 from poetgen.sampling.request import Request, make_request, new_seed
 from tests.sampling.models import VOCAB
@@ -99,6 +100,13 @@ def test_random_stream_depends_on_what_identifies_a_poem() -> None:
     ]
     streams += [{"candidate": 1, "attempt": 1}, {"attempt": 11}, {"candidate": 11}]
     assert len({first(**numbers) for numbers in streams}) == len(streams)
+
+
+def test_random_stream_counts_attempts_above_candidates() -> None:
+    request = Request(Options(), 3, 8, candidate=MAX_PARALLEL, attempt=31)
+    expected = RandomStream(3, 8, MAX_PARALLEL + 31 * 2**16)
+    assert request.random_stream().random() == expected.random()
+    assert MAX_PARALLEL < 2**16
 
 
 def test_random_stream_starts_from_its_beginning() -> None:

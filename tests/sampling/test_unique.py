@@ -55,7 +55,7 @@ def test_distinct_takes_the_first_new_poem_of_the_poem_s_streams(generator: Gene
         seen.append(result.poem.text)
 
 
-@pytest.mark.parametrize("batch_size", [1, 7])
+@pytest.mark.parametrize("batch_size", [1, 3, 7, 33])
 def test_distinct_ignores_the_batch_size(generator: Generator, batch_size: int) -> None:
     def poems(size: int) -> list[tuple[Request, Poem]]:
         found = unique_poems(generator, 30, size)

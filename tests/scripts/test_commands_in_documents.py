@@ -12,7 +12,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from poetgen.cli.main import app
+from poetgen.cli.main import make_app
+
+app = make_app()
 
 ROOT = Path(__file__).parent.parent.parent
 DOCUMENTS = sorted(

@@ -15,7 +15,7 @@ import torch
 from poetgen.config import Config
 from poetgen.model.cell import gru_step, lstm_step, rnn_step
 from poetgen.model.file import ModelBundle, save_model
-from poetgen.model.network import PoemRNN
+from poetgen.model.network import PoemRNN, network_arrays
 
 SCRIPTS = Path(__file__).parent.parent.parent / "scripts" / "experiments"
 PAPER_HERE_CONTROL = ("paper: LSTM of 1997", "here: LSTM", "control: plain RNN")
@@ -344,7 +344,8 @@ def test_model_finding_refuses_gru(
 ) -> None:
     shape = tiny_config.model.model_copy(update={"cell": "gru"})
     config = tiny_config.model_copy(update={"model": shape})
-    other = ModelBundle(PoemRNN(len(tiny_model.vocab), config.model), tiny_model.vocab, config, "")
+    weights = network_arrays(PoemRNN(len(tiny_model.vocab), config.model))
+    other = ModelBundle(weights, tiny_model.vocab, config, "")
     save_model(tmp_path / "gru.safetensors", other)
     with pytest.raises(SystemExit, match="a GRU has neither"):
         run("model_finding", monkeypatch, "-m", str(tmp_path / "gru.safetensors"))

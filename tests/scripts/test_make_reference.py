@@ -13,8 +13,10 @@ import pytest
 import typer
 
 import poetgen
-from poetgen.cli.main import app
+from poetgen.cli.main import make_app
 from poetgen.sampling.options import declared_options
+
+app = make_app()
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGE = Path(poetgen.__file__).parent

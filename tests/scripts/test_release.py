@@ -9,7 +9,7 @@ import pytest
 
 from poetgen.data.conditions import Conditions
 from poetgen.data.poem import Poem
-from poetgen.model.scoring import Likelihood
+from poetgen.engine.scoring import Likelihood
 
 SCRIPTS = Path(__file__).parent.parent.parent / "scripts" / "release"
 QUATRAIN = "山月随人去，江风送客归。云深不知路，一夜水声飞。"
@@ -42,7 +42,7 @@ def test_title_rank_counts_likelier_titles(
         return [Likelihood(1, 24, 0, 20, nats[one.title]) for one in conditions]
 
     class Bundle:
-        network = vocab = None
+        engine = vocab = None
 
     monkeypatch.setattr(titles, "score", score)
     assert titles.title_rank(Bundle, Poem(QUATRAIN, own), list(nats)) == rank

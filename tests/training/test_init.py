@@ -13,7 +13,7 @@ from poetgen.data.poem import Poem
 from poetgen.data.vocab import SPECIALS, Vocabulary
 from poetgen.errors import ConfigError, ModelFileError
 from poetgen.model.file import ModelBundle, save_model
-from poetgen.model.network import PoemRNN
+from poetgen.model.network import PoemRNN, network_arrays
 from poetgen.prosody.marks import MARKS
 from poetgen.training.checkpoint import TrainingState
 from poetgen.training.init import inherit_architecture, initial_state, load_pretrained
@@ -41,7 +41,7 @@ def pretrained_bundle(vocab: Vocabulary = OLD, **shape: Any) -> ModelBundle:
     network = PoemRNN(len(vocab), config.model)
     with torch.no_grad():
         network.output_bias.uniform_(-3, 3)
-    return ModelBundle(network.eval().requires_grad_(False), vocab, config, "c0ffee")
+    return ModelBundle(network_arrays(network), vocab, config, "c0ffee")
 
 
 def config_from(init_from: str | Path = "", **sections: Any) -> Config:

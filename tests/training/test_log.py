@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 import pytest
 from tqdm import tqdm
 
+from poetgen.engine.scoring import Likelihood
 from poetgen.errors import OutputError
-from poetgen.model.scoring import Likelihood
 from poetgen.training import log as module
 from poetgen.training.log import RunLog
 from poetgen.training.state import Progress, StepReport

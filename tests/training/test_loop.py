@@ -16,10 +16,11 @@ from poetgen.data.bloom import LineBloomFilter
 from poetgen.data.encode import TrainingDataset
 from poetgen.data.poem import Poem
 from poetgen.data.vocab import BOS, EOS, Vocabulary
+from poetgen.engine.scoring import Likelihood
 from poetgen.errors import PoetgenError
 from poetgen.model.file import load_model
 from poetgen.model.network import PoemRNN
-from poetgen.model.scoring import Likelihood, score, token_nats, total
+from poetgen.model.scoring import token_nats, validate
 from poetgen.runs import Run
 from poetgen.training import loop
 from poetgen.training.loop import fit, train_steps
@@ -158,7 +159,7 @@ def test_diverged_step_is_not_taken() -> None:
 
 
 def test_train_steps_drops_out_after_an_evaluation() -> None:
-    """An interrupted `score` leaves the network in evaluation mode."""
+    """An interrupted `validate` leaves the network in evaluation mode."""
     nats = []
     for dropout in (0.0, 0.6):
         model = {"input_dropout": dropout, "output_dropout": dropout}
@@ -206,14 +207,12 @@ def fit_with_validations(
     weights = []
     results = iter(validations)
 
-    def scripted(
-        network: PoemRNN, poems: list[Poem], vocab: Vocabulary, **_: object
-    ) -> list[Likelihood]:
+    def scripted(network: PoemRNN, poems: list[Poem], vocab: Vocabulary, **_: object) -> Likelihood:
         assert (poems, vocab) == (VALID, VOCAB)
         weights.append({name: w.detach().clone() for name, w in network.state_dict().items()})
-        return [Likelihood(1, 1, 0, 1, next(results))]
+        return Likelihood(1, 1, 0, 1, next(results))
 
-    monkeypatch.setattr(loop, "score", scripted)
+    monkeypatch.setattr(loop, "validate", scripted)
     progress, run = fit_in(path, config)
     return progress, run, weights
 
@@ -269,7 +268,7 @@ def test_fit_stops_early(
 
 def test_fit_validates_by_likelihood(tmp_path: Path) -> None:
     progress, run = fit_in(tmp_path, config(epochs=1))
-    expected = total(score(load_model(run.best).network, VALID, VOCAB)).nats_per_token
+    expected = validate(load_model(run.best).network, VALID, VOCAB).nats_per_token
     assert progress.best_nats_per_token == pytest.approx(expected, rel=1e-6)
 
 

@@ -1,11 +1,13 @@
 """Progress over epochs, and the length of a run."""
 
+import numpy as np
+
 from poetgen.config import ConditionsConfig, build_config
 from poetgen.data.batches import num_batches
 from poetgen.data.encode import TrainingDataset
 from poetgen.data.poem import Poem
 from poetgen.data.vocab import Vocabulary
-from poetgen.model.network import PoemRNN
+from poetgen.model.network import PoemRNN, network_arrays
 from poetgen.training.state import Progress, Trainer
 from tests.training.trainers import TINY, VOCAB, new_trainer
 
@@ -42,7 +44,10 @@ def test_progress_ignores_a_validation_of_nan() -> None:
 def test_trainer_bundle_has_its_parts() -> None:
     trainer = new_trainer([])
     bundle = trainer.bundle({"epoch": 1.0})
-    assert bundle.network is trainer.network
+    weights = network_arrays(trainer.network)
+    assert list(bundle.weights) == list(weights)
+    for name, weight in weights.items():
+        assert np.array_equal(bundle.weights[name], weight), name
     assert (bundle.vocab, bundle.config) == (trainer.vocab, trainer.config)
     assert (bundle.corpus_fingerprint, bundle.metrics) == ("c0ffee", {"epoch": 1.0})
 

@@ -22,7 +22,7 @@ from poetgen.data.corpus import Corpus
 from poetgen.data.poem import Poem
 from poetgen.errors import CorpusError, ModelFileError, PoetgenError
 from poetgen.model.file import load_model
-from poetgen.model.scoring import score
+from poetgen.model.scoring import validate
 from poetgen.runs import RUNS, Run
 from poetgen.training import init, loop
 from poetgen.training.log import RunLog
@@ -247,16 +247,16 @@ def test_run_stopped_in_validation_repeats_it(
 ) -> None:
     straight = start(tiny_config, starter, "straight")
 
-    def stopped_score(*_: Any, **__: Any) -> Any:
+    def stopped_validation(*_: Any, **__: Any) -> Any:
         send(signal.SIGTERM)()
         pytest.fail("the signal should have stopped the validation immediately")
 
-    monkeypatch.setattr(loop, "score", stopped_score)
+    monkeypatch.setattr(loop, "validate", stopped_validation)
     with pytest.raises(Interrupted) as caught:
         start(tiny_config, starter, "stopped")
     assert caught.value.exit_code == 143
     assert not Run(RUNS / "stopped").best.exists()
-    monkeypatch.setattr(loop, "score", score)
+    monkeypatch.setattr(loop, "validate", validate)
     assert_same_run(resume(tiny_config, starter, "stopped"), straight)
 
 

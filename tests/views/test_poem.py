@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from poetgen.data.normalize import to_traditional
 from poetgen.data.poem import Poem
-from poetgen.model.scoring import Likelihood
+from poetgen.engine.scoring import Likelihood
 from poetgen.sampling.generator import Sample
 from poetgen.sampling.hypothesis import SampledToken
 from poetgen.sampling.options import Options
