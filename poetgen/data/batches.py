@@ -4,7 +4,7 @@ Shape suffixes: B rows (poems), T time steps (tokens).
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,7 +30,24 @@ class Batch:
     targets_BT: Tensor
 
     def to(self, device: torch.device) -> "Batch":
-        return Batch(self.tokens_BT.to(device), self.targets_BT.to(device))
+        """Return the batch on a device; to CUDA it is copied from pinned memory, in the background."""
+        if device.type != "cuda":
+            return Batch(self.tokens_BT.to(device), self.targets_BT.to(device))
+        tokens_BT, targets_BT = self.tokens_BT.pin_memory(), self.targets_BT.pin_memory()
+        return Batch(
+            tokens_BT.to(device, non_blocking=True), targets_BT.to(device, non_blocking=True)
+        )
+
+
+def read_ahead(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
+    """Yield batches on a device, each copied there before the one before it is yielded."""
+    ahead: Batch | None = None
+    for batch in batches:
+        current, ahead = ahead, batch.to(device)
+        if current is not None:
+            yield current
+    if ahead is not None:
+        yield ahead
 
 
 def training_batches(

@@ -16,12 +16,13 @@ import torch
 from torch import nn
 
 from poetgen.config import TrainConfig
-from poetgen.data.batches import training_batches
+from poetgen.data.batches import read_ahead, training_batches
 from poetgen.data.corpus import Corpus
+from poetgen.engine.scoring import Likelihood
 from poetgen.errors import CorpusError, PoetgenError
 from poetgen.language import tr, tr_plural
 from poetgen.model.file import save_model
-from poetgen.model.scoring import Likelihood, score, total
+from poetgen.model.scoring import validate
 from poetgen.runs import Run
 from poetgen.training.checkpoint import save_training_state
 from poetgen.training.init import new_trainer
@@ -49,15 +50,13 @@ def train_steps(trainer: Trainer) -> Iterator[StepReport]:
         epoch=progress.epoch,
         start=progress.batch,
     )
-    for batch in batches:
+    for batch in read_ahead(batches, network.device):
         network.train()
         learning_rate = learning_rate_at(progress.step, trainer.total_steps, config)
         for group in trainer.optimizer.param_groups:
             group["lr"] = learning_rate
         with autocast(network.device, config.precision):
-            loss, nats_N = training_loss(
-                network, batch.to(network.device), config.token_class_loss_weight
-            )
+            loss, nats_N = training_loss(network, batch, config.token_class_loss_weight)
         torch.autograd.backward(loss)  # Tensor.backward is not typed
         max_norm = config.clip_norm or math.inf
         gradient_norm = float(nn.utils.clip_grad_norm_(network.parameters(), max_norm))
@@ -166,7 +165,7 @@ def _validate(trainer: Trainer, guard: StopGuard, log: RunLog) -> Likelihood:
     # Interruptible only inside, so that no signal arrives while weights are being exchanged.
     with trainer.ema.applied_to(trainer.network), guard.interruptible():
         poems, vocab = trainer.valid_poems, trainer.vocab
-        return total(score(trainer.network, poems, vocab, advance=log.validated))
+        return validate(trainer.network, poems, vocab, advance=log.validated)
 
 
 def _save_best(trainer: Trainer, run: Run, likelihood: Likelihood) -> None:

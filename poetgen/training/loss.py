@@ -7,17 +7,21 @@ of the next token's class (character, comma, stop, end of poem), whose probabili
 same distribution.  It has the same minimum as the token term, so weighting it shifts effort to the form
 without biasing the model.
 
-Shape suffixes: N counted tokens, V vocabulary size, K token classes.
+On the CPU, the output layer and its gradients are computed for about a thousand tokens at a time.  The
+logits of a whole batch take hundreds of megabytes, which are slow to allocate and to read and write several
+times; a block is in memory that is used again.
+
+Shape suffixes: B rows, T positions, N counted tokens, F features, V vocabulary size, K token classes.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from poetgen.data.batches import Batch
-from poetgen.data.vocab import EOS, SPECIALS
+from poetgen.data.vocab import EOS, PAD, SPECIALS
 from poetgen.model.network import PoemRNN
-from poetgen.model.scoring import counted_logits
 from poetgen.prosody.marks import MARKS, STOPS
 
 _MARK_IDS = dict(enumerate(MARKS, start=len(SPECIALS)))
@@ -29,18 +33,104 @@ TOKEN_CLASSES = (
 """The token ids of each class but the last: end of poem, commas, stops.  All others are characters."""
 
 _MIN_PROBABILITY = 1e-7  # in fp32, the 1 − Σp of the characters can round to 0 or below
+_BLOCK_VALUES = 1 << 23
+"""Logits in a block on the CPU: 32 MiB in fp32."""
 
 
 def training_loss(
     network: PoemRNN, batch: Batch, token_class_loss_weight: float
 ) -> tuple[Tensor, Tensor]:
     """Return the loss, a scalar, and the nats of each counted token, (N,)."""
-    logits_NV, targets_N = counted_logits(network, batch)
-    nats_N = cross_entropy(logits_NV, targets_N, reduction="none")
-    if not token_class_loss_weight:
-        return nats_N.mean(), nats_N
-    class_nats_N = token_class_nats(logits_NV, targets_N)
-    return (nats_N + token_class_loss_weight * class_nats_N).mean(), nats_N
+    features_BTF, _ = network.features(batch.tokens_BT)
+    counted_BT = batch.targets_BT != PAD
+    features_NF = features_BTF[counted_BT]
+    device = features_NF.device.type
+    if torch.is_autocast_enabled(device):
+        features_NF = features_NF.to(torch.get_autocast_dtype(device))
+    with torch.autocast(device, enabled=False):  # the dtype of the features is that of the products
+        loss, nats_N = _OutputLoss.apply(  # type: ignore[no-untyped-call]  # by torch
+            features_NF,
+            network.output_matrix,
+            network.output_bias,
+            batch.targets_BT[counted_BT],
+            token_class_loss_weight,
+        )
+    return loss, nats_N
+
+
+class _OutputLoss(torch.autograd.Function):
+    """The output layer and the loss.  The forward pass computes the gradients, while logits are at hand."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        features_NF: Tensor,
+        output_VF: Tensor,
+        bias_V: Tensor,
+        targets_N: Tensor,
+        token_class_loss_weight: float,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the mean loss, and the nats of each token, (N,) in fp32."""
+        num, is_cpu = len(targets_N), targets_N.device.type == "cpu"
+        num_block = max(1, _BLOCK_VALUES // len(output_VF)) if is_cpu else num
+        matrix_VF, cast_bias_V = (one.to(features_NF.dtype) for one in (output_VF, bias_V))
+        grad_NF = torch.empty_like(features_NF)
+        grad_VF, grad_V = torch.zeros_like(output_VF), torch.zeros_like(bias_V)
+        losses_N, nats_N = targets_N.new_empty((2, num), dtype=torch.float32)
+        block_NV = bias_V.new_empty((min(num, num_block), len(bias_V)))
+        for start in range(0, num, num_block):
+            rows = slice(start, start + num_block)
+            x_NF = features_NF[rows]
+            logits_NV = block_NV[: len(x_NF)]
+            _linear(x_NF, matrix_VF, cast_bias_V, out=logits_NV)
+            losses_N[rows], nats_N[rows] = _replace_by_gradient(
+                logits_NV, targets_N[rows], token_class_loss_weight
+            )
+            grad_V += logits_NV.sum(dim=0)
+            grad_NV = logits_NV.to(features_NF.dtype)
+            # Scaled before the result is rounded to the dtype.
+            grad_NF[rows] = torch.addmm(x_NF, grad_NV, matrix_VF, beta=0, alpha=1 / num)
+            if grad_NV.dtype == grad_VF.dtype:
+                grad_VF.addmm_(grad_NV.t(), x_NF)
+            else:
+                grad_VF += grad_NV.t() @ x_NF
+        ctx.gradients = (grad_NF, grad_VF.div_(num), grad_V.div_(num))
+        ctx.mark_non_differentiable(nats_N)
+        return losses_N.mean(), nats_N
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        """Return the gradients of the mean loss times that of what follows it."""
+        return *(gradient * grads[0] for gradient in ctx.gradients), None, None
+
+
+def _linear(x_NF: Tensor, matrix_VF: Tensor, bias_V: Tensor, *, out: Tensor) -> None:
+    """Write the logits into `out`, which may have another dtype than the operands."""
+    if x_NF.dtype == out.dtype:
+        torch.addmm(bias_V, x_NF, matrix_VF.t(), out=out)
+    else:
+        out.copy_(torch.addmm(bias_V, x_NF, matrix_VF.t()))
+
+
+def _replace_by_gradient(
+    logits_NV: Tensor, targets_N: Tensor, token_class_loss_weight: float
+) -> tuple[Tensor, Tensor]:
+    """Return (loss_N, nats_N); replace the logits by the gradient of the sum of losses."""
+    class_nats_N = class_grad_NV = None
+    if token_class_loss_weight:
+        with torch.enable_grad():
+            leaf_NV = logits_NV.detach().requires_grad_()
+            class_nats_N = token_class_nats(leaf_NV, targets_N)
+            (class_grad_NV,) = torch.autograd.grad(class_nats_N.sum(), leaf_NV)
+    index_N1 = targets_N[:, None]
+    torch.log_softmax(logits_NV, dim=-1, out=logits_NV)
+    nats_N = -logits_NV.gather(1, index_N1)[:, 0]
+    minus_one_N1 = torch.full_like(nats_N, -1.0)[:, None]
+    logits_NV.exp_().scatter_add_(1, index_N1, minus_one_N1)  # softmax − one-hot
+    if class_nats_N is None or class_grad_NV is None:
+        return nats_N, nats_N
+    logits_NV.add_(class_grad_NV, alpha=token_class_loss_weight)
+    return nats_N + token_class_loss_weight * class_nats_N.detach(), nats_N
 
 
 def token_class_nats(logits_NV: Tensor, targets_N: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """`poetgen.data.batches`: shapes, masks, order, and resuming at any batch."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from poetgen.data.batches import (
     Batch,
     num_batches,
     ordered_batches,
+    read_ahead,
     training_batches,
 )
 from poetgen.data.corpus import Corpus
@@ -184,3 +187,18 @@ def test_batch_to_moves_both_tensors() -> None:
     assert moved.tokens_BT.is_meta
     assert moved.targets_BT.is_meta
     assert not batch.tokens_BT.is_meta
+
+
+def test_read_ahead_yields_all_batches_and_takes_one_ahead() -> None:
+    taken: list[int] = []
+
+    def batches() -> Iterator[Batch]:
+        for number in range(3):
+            taken.append(number)
+            yield Batch(torch.full((1, 2), number), torch.full((1, 2), number))
+
+    ahead = read_ahead(batches(), torch.device("cpu"))
+    assert int(next(ahead).tokens_BT[0, 0]) == 0
+    assert taken == [0, 1]
+    assert [int(batch.targets_BT[0, 0]) for batch in ahead] == [1, 2]
+    assert list(read_ahead([], torch.device("cpu"))) == []

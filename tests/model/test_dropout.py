@@ -6,7 +6,12 @@ import pytest
 import torch
 
 from poetgen.config import Cell, ModelConfig
-from poetgen.model.dropout import embedding_dropout, variational_dropout, weight_dropout
+from poetgen.model.dropout import (
+    dropout,
+    embedding_dropout,
+    variational_dropout,
+    weight_dropout,
+)
 from poetgen.model.network import PoemRNN
 
 RATE = 0.25
@@ -18,6 +23,47 @@ def small_network(**settings: Any) -> PoemRNN:
     return PoemRNN(
         30, ModelConfig(**{"embedding_size": 8, "hidden_size": 8, **no_dropout, **settings})
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("rate", [0.01, 0.3, 0.5, 0.9])
+def test_dropout_scales_what_it_keeps(rate: float, dtype: torch.dtype) -> None:
+    torch.manual_seed(1)
+    x = torch.ones(101, 7, 333, dtype=dtype, requires_grad=True)  # not a multiple of four values
+    out = dropout(x, rate)
+    assert out.dtype == dtype
+    is_dropped = out == 0
+    assert is_dropped.double().mean().item() == pytest.approx(rate, abs=0.004)
+    kept = out.detach()[~is_dropped].float()
+    assert torch.allclose(
+        kept, torch.full_like(kept, 1 / (1 - rate)), rtol=1e-4 if dtype == torch.float32 else 4e-3
+    )
+    torch.autograd.backward(out.sum())
+    assert x.grad is not None
+    assert torch.equal(x.grad, out.detach())
+
+
+def test_dropout_masks_are_independent() -> None:
+    torch.manual_seed(1)
+    first, second = (dropout(torch.ones(300_000), RATE) == 0 for _ in range(2))
+    both = (first & second).double().mean().item()
+    assert both == pytest.approx(RATE**2, abs=0.004)
+    for lag in (1, 2, 3, 4, 64):  # neighbors come from one random word
+        both = (first[lag:] & first[:-lag]).double().mean().item()
+        assert both == pytest.approx(RATE**2, abs=0.004)
+
+
+def test_dropout_follows_the_seed() -> None:
+    x = torch.randn(50, 3)
+    torch.manual_seed(7)
+    out = dropout(x, RATE)
+    assert not torch.equal(dropout(x, RATE), out)
+    torch.manual_seed(7)
+    assert torch.equal(dropout(x, RATE), out)
+
+
+def test_dropout_near_one_stays_finite() -> None:
+    assert bool(dropout(torch.ones(1000), 0.9999999).isfinite().all())
 
 
 def test_variational_dropout_is_equal_over_positions() -> None:

@@ -4,11 +4,15 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
 
+from poetgen.config import ModelConfig
 from poetgen.data.batches import Batch
 from poetgen.data.vocab import BOS, EOS, PAD, Vocabulary
 from poetgen.model.file import ModelBundle
-from poetgen.model.scoring import token_nats
+from poetgen.model.network import PoemRNN
+from poetgen.model.scoring import counted_logits, token_nats
 from poetgen.training.loss import TOKEN_CLASSES, token_class_nats, training_loss
 
 VOCAB = Vocabulary.build([], min_count=1)
@@ -65,3 +69,66 @@ def test_training_loss_is_the_mean_of_both(tiny_model: ModelBundle) -> None:
     assert float(both.detach()) == pytest.approx(
         float(plain.detach()) + 2.5 * sum(class_nats) / 7, abs=1e-4
     )
+
+
+def network_and_batch(*, tied: bool = True) -> tuple[PoemRNN, Batch]:
+    """Return a network of 40 symbols without dropout, and poems of 9, 5 and 1 counted tokens."""
+    torch.manual_seed(3)
+    config = ModelConfig(
+        embedding_size=12,
+        hidden_size=16,
+        tie_embeddings=tied,
+        input_dropout=0.0,
+        layer_dropout=0.0,
+        output_dropout=0.0,
+    )
+    tokens = torch.randint(EOS, 40, (3, 10))
+    targets = tokens[:, 1:].clone()
+    targets[1, 5:], targets[2, 1:] = PAD, PAD
+    return PoemRNN(40, config), Batch(tokens[:, :-1], targets)
+
+
+def gradients(loss: Tensor, network: PoemRNN) -> dict[str, Tensor]:
+    named = dict(network.named_parameters())
+    return dict(zip(named, torch.autograd.grad(loss, list(named.values())), strict=True))
+
+
+def reference_loss(network: PoemRNN, batch: Batch, weight: float) -> Tensor:
+    """Return the loss by the operations of torch on all logits at once."""
+    logits_NV, targets_N = counted_logits(network, batch)
+    nats_N = cross_entropy(logits_NV, targets_N, reduction="none")
+    return (nats_N + weight * token_class_nats(logits_NV, targets_N)).mean()
+
+
+@pytest.mark.parametrize("num_block", [1, 4, 100])
+@pytest.mark.parametrize("weight", [0.0, 2.5])
+@pytest.mark.parametrize("tied", [True, False])
+def test_training_loss_has_the_gradients_of_autograd(
+    tied: bool, weight: float, num_block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("poetgen.training.loss._BLOCK_VALUES", 40 * num_block)
+    network, batch = network_and_batch(tied=tied)
+    loss, nats_N = training_loss(network, batch, weight)
+    expected = reference_loss(network, batch, weight)
+    assert float(loss.detach()) == pytest.approx(float(expected.detach()), abs=1e-6)
+    assert torch.allclose(nats_N, token_nats(network, batch), atol=1e-6)
+    assert not nats_N.requires_grad
+    # A factor after the loss reaches the gradients.
+    found, wanted = gradients(3 * loss, network), gradients(3 * expected, network)
+    for name, gradient in found.items():
+        assert torch.allclose(gradient, wanted[name], atol=1e-6), name
+
+
+def test_training_loss_in_bf16_is_as_near_as_autograd() -> None:
+    network, batch = network_and_batch()
+    exact = gradients(reference_loss(network, batch, 0.0), network)
+
+    def error(found: dict[str, Tensor]) -> float:
+        return sum(float((found[name] - exact[name]).norm() / exact[name].norm()) for name in exact)
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss, nats_N = training_loss(network, batch, 0.0)
+        by_autograd = reference_loss(network, batch, 0.0)
+    assert nats_N.dtype == torch.float32
+    assert float(loss.detach()) == pytest.approx(float(by_autograd.detach()), abs=2e-3)
+    assert error(gradients(loss, network)) < 1.2 * error(gradients(by_autograd, network))
