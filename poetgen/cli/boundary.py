@@ -52,6 +52,14 @@ def handle_errors(command: Callable[P, None]) -> Callable[P, None]:
         except PoetgenError as error:
             logger.error("poetgen: %s\n  → %s", error.why, error.fix)
             raise SystemExit(error.exit_code) from error
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            _print_error(
+                tr("this needs torch, which is not installed; sample and scan do not"),
+                tr("Install it: pip install torch"),
+            )
+            raise SystemExit(1) from error
         except KeyboardInterrupt:
             logger.error("poetgen: " + tr("interrupted"))
             raise SystemExit(130) from None

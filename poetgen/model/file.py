@@ -7,7 +7,8 @@ checks every shape, dtype and checksum before a value is used; the format itself
 `poetgen.model.format`.  Does not import torch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,7 @@ from poetgen.data.bloom import LineBloomFilter
 from poetgen.data.vocab import Vocabulary
 from poetgen.engine.network import Network, NetworkWeights
 from poetgen.engine.quantize import SCALE, quantize_weights
+from poetgen.errors import ModelFileError
 from poetgen.files import atomic_write
 from poetgen.language import tr
 from poetgen.model.format import (
@@ -34,6 +36,9 @@ from poetgen.model.format import (
     open_model_file,
     weight_shapes,
 )
+
+_LARGEST = 1000.0
+"""Limit of a weight, a bias or a scale."""
 
 if TYPE_CHECKING:
     from poetgen.model.network import PoemRNN
@@ -64,8 +69,9 @@ class ModelBundle:
     @cached_property
     def engine(self) -> Network:
         """The network in exact arithmetic."""
-        weights = NetworkWeights.from_arrays(self.weights, self.config.model)
-        network = Network(weights, self.config.model)
+        with _memory_errors_explained(self.path, self.weights):
+            weights = NetworkWeights.from_arrays(self.weights, self.config.model)
+            network = Network(weights, self.config.model)
         if self.device != "cpu":
             from poetgen.engine.torch_products import TorchProducts
 
@@ -167,4 +173,25 @@ def _weight(file: OpenModelFile, name: str) -> NDArray[Any]:
     if not np.isfinite(weight).all():
         why = tr("{tensor} has a value that is not a finite number", tensor=name)
         raise damaged(file.path, why)
+    if weight.dtype != np.int8 and np.abs(weight).max(initial=0) > _LARGEST:
+        # The conversion of such sums to whole numbers differs between machines.
+        raise damaged(
+            file.path, tr("{tensor} has a value above {limit}", tensor=name, limit=_LARGEST)
+        )
     return weight
+
+
+@contextmanager
+def _memory_errors_explained(
+    path: Path | None, weights: Mapping[str, NDArray[Any]]
+) -> Iterator[None]:
+    """Raise a `ModelFileError` that names the need where memory runs out."""
+    try:
+        yield
+    except MemoryError as error:
+        # The engine has each value as int8, and as fp32 for numpy's products.
+        num_bytes = sum(weight.nbytes + 5 * weight.size for weight in weights.values())
+        raise ModelFileError(
+            tr("{path} needs {size:,} MB of memory", path=path, size=num_bytes // 10**6 + 1),
+            tr("Close other programs, or choose a smaller model."),
+        ) from error

@@ -1,12 +1,17 @@
 """The boundary of the program: log messages, errors, exit codes, signals."""
 
 import logging
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+import poetgen
 from poetgen.cli.boundary import handle_errors
 from poetgen.cli.main import make_app
 from poetgen.errors import ConstraintError, PoetgenError, UsageError
@@ -63,3 +68,27 @@ def test_handle_errors_restores_signal_handlers() -> None:
     for arguments in (["scan", "山。"], ["scan", "，"]):
         CliRunner().invoke(app, arguments)
         assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(["sample", "床前", "--seed", "1"], 0), (["train", "--corpus", "starter"], 1)],
+)
+def test_only_training_asks_for_torch(words: list[str], code: int, tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.modules['torch'] = None; from poetgen.cli.main import main;"
+        f"sys.argv = ['poetgen', *{words!r}]; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-X", "utf8", "-c", program],
+        capture_output=True,
+        encoding="utf-8",
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(poetgen.__file__).parent.parent)},
+    )
+    assert done.returncode == code, done.stderr
+    if code:
+        assert "this needs torch" in done.stderr
+        assert done.stderr.rstrip().endswith("Install it: pip install torch")
+    else:
+        assert done.stdout.startswith("床前")

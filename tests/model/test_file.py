@@ -20,6 +20,7 @@ from poetgen.config import build_config
 from poetgen.data.bloom import LineBloomFilter
 from poetgen.data.poem import Poem
 from poetgen.data.vocab import SPECIALS, Vocabulary
+from poetgen.engine.network import NetworkWeights
 from poetgen.engine.softmax import Logits
 from poetgen.errors import ModelFileError, OutputError, PoetgenError, UsageError
 from poetgen.model.file import ModelBundle, load_model, save_model
@@ -347,6 +348,25 @@ def test_load_rejects_invalid_metrics(good: Path, metrics: object) -> None:
 def test_load_rejects_a_weight_not_finite(good: Path, value: float) -> None:
     rewrite(good, change_arrays=lambda weights: weights["embedding"][2, 1:2].fill(value))
     assert "embedding has a value that is not a finite number" in failure(good).why
+
+
+def test_load_rejects_a_weight_of_absurd_size(good: Path) -> None:
+    rewrite(good, change_arrays=lambda weights: weights["output_bias"][:1].fill(-1e6))
+    assert "output_bias has a value above 1000" in failure(good).why
+
+
+def test_engine_that_does_not_fit_names_its_need(
+    good: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = load_model(good)
+
+    def refuse(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(NetworkWeights, "from_arrays", refuse)
+    with pytest.raises(ModelFileError, match=r"needs \d+ MB of memory") as caught:
+        _ = bundle.engine
+    assert "smaller model" in caught.value.fix
 
 
 def write_error(path: Path) -> OutputError:
