@@ -10,8 +10,9 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -33,51 +34,21 @@ from tqdm import tqdm
 ROUNDS = 5
 
 
-def _limits(settings: Settings) -> Group:
-    from benchmarks.limits import limits
-
-    return limits(settings)
-
-
-def _training(settings: Settings) -> Group:
-    from benchmarks.training import training
-
-    return training(settings)
-
-
-def _generation(settings: Settings) -> Group:
-    from benchmarks.generation import generation
-
-    return generation(settings)
-
-
-def _scoring(settings: Settings) -> Group:
-    from benchmarks.scoring import scoring
-
-    return scoring(settings)
-
-
-def _startup(settings: Settings) -> Group:
-    from benchmarks.processes import startup
-
-    return startup(settings)
-
-
-def _memory(settings: Settings) -> Group:
-    from benchmarks.processes import memory
-
-    return memory(settings)
-
-
-# Some groups import torch, which others do without.
-GROUPS: Mapping[str, Callable[[Settings], Group]] = {
-    "limits": _limits,
-    "training": _training,
-    "generation": _generation,
-    "scoring": _scoring,
-    "startup": _startup,
-    "memory": _memory,
+GROUPS = {
+    "limits": "limits",
+    "training": "training",
+    "generation": "generation",
+    "scoring": "scoring",
+    "startup": "processes",
+    "memory": "processes",
 }
+"""The module of each group, with a function of its name; some import torch, which others do without."""
+
+
+def make_group(name: str, settings: Settings) -> Group:
+    """Return the lines of a group."""
+    group: Group = getattr(import_module(f"benchmarks.{GROUPS[name]}"), name)(settings)
+    return group
 
 
 def machine() -> dict[str, Any]:
@@ -126,7 +97,7 @@ def measure_groups(
     names: Sequence[str], settings: Settings, rounds: int
 ) -> tuple[list[Group], list[Result]]:
     """Set up the groups, measure them in turn, and show the progress on standard error."""
-    groups = [GROUPS[name](settings) for name in GROUPS if name in names]
+    groups = [make_group(name, settings) for name in GROUPS if name in names]
     num = num_measurements(groups, rounds)
     with tqdm(total=num, desc="measuring", leave=False, disable=None) as progress:
 

@@ -38,6 +38,7 @@ _SATURATION = 16
 _OFFSET = np.float32(_SATURATION * STEPS)
 """The place of 0 in a table."""
 _STEP = np.float32(STEPS)
+_ONE = np.float32(1)
 _WORK_OF_IMPORT = 40_000_000_000
 """Multiplications that numpy does in about the time in which torch is imported."""
 
@@ -138,17 +139,10 @@ class Product:
     scale_B: Float32
     scale_R: Float32
 
-    def scaled(self, rows: slice = slice(None)) -> Float32:
-        """Return some rows in fp32, a new array."""
+    def scaled(self, rows: slice = slice(None), factor: np.float32 = _ONE) -> Float32:
+        """Return some rows times a power of two in fp32, a new array; `_STEP` gives them in steps."""
         result_BR = self.whole_BR[rows].astype(np.float32)
-        result_BR *= self.scale_B[rows, None]
-        result_BR *= self.scale_R
-        return result_BR
-
-    def steps(self, rows: slice) -> Float32:
-        """Return some rows as what enters gates, in steps that are not rounded yet; a new array."""
-        result_BR = self.whole_BR[rows].astype(np.float32)
-        result_BR *= self.scale_B[rows, None] * _STEP
+        result_BR *= self.scale_B[rows, None] * factor
         result_BR *= self.scale_R
         return result_BR
 
@@ -221,7 +215,7 @@ class Network:
         product = self._multiply(features, self.weights.output)
         logits_BV = np.empty((len(features.scale), len(self.weights.output.scale)), np.float32)
         for rows in row_blocks(*logits_BV.shape):
-            steps_BV = product.steps(rows)
+            steps_BV = product.scaled(rows, _STEP)
             steps_BV += self.weights.output_bias * _STEP
             np.rint(steps_BV, out=steps_BV)
             np.multiply(steps_BV, 1 / _STEP, out=logits_BV[rows])
@@ -251,7 +245,12 @@ class Network:
         from_h = self._multiply(before.quantized, layer.from_hidden)
         run_cell = _CELLS[self.config.cell]
         blocks = [
-            run_cell(from_x.steps(rows), from_h.steps(rows), layer, before.select(rows))
+            run_cell(
+                from_x.scaled(rows, _STEP),
+                from_h.scaled(rows, _STEP),
+                layer,
+                before.select(rows),
+            )
             for rows in row_blocks(*from_x.whole_BR.shape)
         ]
         if len(blocks) == 1:

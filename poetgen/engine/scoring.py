@@ -14,14 +14,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from poetgen.data.conditions import NO_CONDITIONS, Conditions, encode_conditions
 from poetgen.data.poem import Poem, is_hanzi
 from poetgen.data.vocab import UNK, Vocabulary
 from poetgen.engine.mathematics import log
 from poetgen.engine.network import Network, select_rows
-from poetgen.engine.softmax import Logits, log_sum_exp
+from poetgen.engine.softmax import token_nats
 
 CJK_BLOCK = 0x9FFF - 0x4E00 + 1
 """Code points in Unicode's CJK Unified Ideographs block: 20,992."""
@@ -139,13 +138,8 @@ def _batches(
             tokens_B = np.array([row[position] for row in rows[:num_left]])
             features, state = network.step(tokens_B, state)
             targets_B = np.array([row[position + 1] for row in rows[:num_left]])
-            for row, value in zip(nats, _nats(network.logits(features), targets_B), strict=False):
+            for row, value in zip(
+                nats, token_nats(network.logits(features), targets_B), strict=False
+            ):
                 row.append(value)
         yield members, nats
-
-
-def _nats(logits_BV: Logits, targets_B: NDArray[np.intp]) -> list[float]:
-    """Return −ln p of one id per row."""
-    chosen_B = logits_BV[np.arange(len(targets_B)), targets_B]
-    nats: list[float] = (log_sum_exp(logits_BV) - chosen_B).tolist()
-    return nats

@@ -6,7 +6,7 @@ e^(−k/(`STEPS`·T)) for a logit k steps below the largest.  A weight below e^�
 Shape suffixes: B rows, N ids, V vocabulary size, C columns of the table of a sum.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -22,6 +22,8 @@ STEPS = 1024
 """Steps per nat, and per unit of a sum that enters a gate."""
 NEVER = -1e9
 """A logit of an id that must not occur."""
+LEAST_TEMPERATURE = 1e-300
+"""A lower one gives the same distribution, and its inverse would be infinite."""
 TABLE_ROWS = 64
 """Rows of the table that fixes the order of a sum; see `column_sums`."""
 _LEAST_EXPONENT = 36.0
@@ -46,8 +48,7 @@ def _weights(logits_BN: Logits, largest_B1: Logits, temperature: float) -> Float
 @lru_cache(maxsize=64)
 def _table(temperature: float) -> Float64:
     num = min(_MOST_ENTRIES, int(_LEAST_EXPONENT * temperature * STEPS) + 2)
-    # A lower temperature gives the same table, and its inverse would be infinite.
-    table: Float64 = exp(np.arange(num) / -STEPS, 1 / max(temperature, 1e-300))
+    table: Float64 = exp(np.arange(num) / -STEPS, 1 / max(temperature, LEAST_TEMPERATURE))
     table[-1] = 0.0
     return table
 
@@ -65,6 +66,13 @@ def log_sum_exp(logits_BV: Logits) -> Float64:
         sums_B[rows] = row_sums(_weights(padded_BV, largest_B1[rows], 1.0))
     result_B: Float64 = log(sums_B) + largest_B1[:, 0]
     return result_B
+
+
+def token_nats(logits_BV: Logits, tokens_B: Sequence[int] | NDArray[np.intp]) -> list[float]:
+    """Return −ln of the probability of one id per row."""
+    chosen_B = logits_BV[np.arange(len(tokens_B)), tokens_B]
+    nats: list[float] = (log_sum_exp(logits_BV) - chosen_B).tolist()
+    return nats
 
 
 def pad(logits_BN: Logits) -> Logits:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from poetgen.data.vocab import PAD
 from poetgen.engine.network import State, select_rows
-from poetgen.engine.softmax import Logits, log_sum_exp
+from poetgen.engine.softmax import Logits, token_nats
 from poetgen.errors import ConstraintError
 from poetgen.language import tr
 from poetgen.sampling.filters import Distribution, Filter, distributions, shares
@@ -257,13 +257,6 @@ def _redraw(logits_1V: Logits, row: Hypothesis, allowed_V: Mask, token: int) -> 
             return PAD
         token = choice.draw(row.task.random.random())
     return token
-
-
-def token_nats(logits_BV: Logits, tokens: Sequence[int]) -> list[float]:
-    """Return −ln of the model's probability of a token per row."""
-    chosen_B = logits_BV[np.arange(len(tokens)), tokens]
-    nats: list[float] = (log_sum_exp(logits_BV) - chosen_B).tolist()
-    return nats
 
 
 def _select(searches: Sequence[Search]) -> list[int]:

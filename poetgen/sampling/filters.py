@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from poetgen.engine.mathematics import exp
 from poetgen.engine.softmax import (
+    LEAST_TEMPERATURE,
     NEVER,
     Float64,
     Logits,
@@ -27,8 +28,6 @@ from poetgen.sampling.options import Options
 
 Mask: TypeAlias = NDArray[np.bool_]
 
-_LEAST_TEMPERATURE = 1e-300
-"""A lower one gives the same distribution, and its inverse would be infinite."""
 _DENSE = 1.25
 """A mask with more than 1/1.25 of the ids has most of them."""
 
@@ -109,7 +108,7 @@ def shares(
     It is 0 where one of the two is None.
     """
     pairs = [
-        (part.largest - whole.largest, part.mass / whole.mass, 1 / max(one, _LEAST_TEMPERATURE))
+        (part.largest - whole.largest, part.mass / whole.mass, 1 / max(one, LEAST_TEMPERATURE))
         if part and whole
         else (0.0, 0.0, 1.0)
         for part, whole, one in zip(parts, wholes, temperatures, strict=True)
