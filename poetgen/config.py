@@ -19,6 +19,7 @@ from poetgen.language import tr
 
 Cell = Literal["lstm", "gru", "rnn"]
 EmbeddingInit = Literal["uniform", "cooccurrence"]
+ReuseTerm = Literal["off", "fixed", "gated"]
 Precision = Literal["auto", "fp32", "bf16"]
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -81,6 +82,10 @@ class ModelConfig(_Section):
     """Number of stacked recurrent layers, 1 to 64."""
     tie_embeddings: bool = True
     """Share the weights of the output projection with the embedding, true or false."""
+    verse_inputs: bool = False
+    """Also read line, place, the facing character of the line before and the last rhyme, true or false."""
+    reuse_term: ReuseTerm = "off"
+    """Learned term on the logits of characters already used in the poem: off, fixed or gated."""
     embedding_init: EmbeddingInit = "uniform"
     """Initial embedding: uniform (random) or cooccurrence (SVD of co-occurrence counts)."""
     embedding_std: Positive = 0.058

@@ -9,7 +9,13 @@ from pathlib import Path
 from poetgen.data.clean import CleaningReport, clean, reason_label
 from poetgen.data.poem import Poem, fingerprint
 from poetgen.data.read import BrokenRecord, RawRecord, corpus_files, read
-from poetgen.data.split import Split, exclude_near_held_out, leaked_lines_rate, split_poems
+from poetgen.data.split import (
+    Split,
+    exclude_near_held_out,
+    leaked_lines_rate,
+    near_copies,
+    split_poems,
+)
 from poetgen.data.vocab import Vocabulary
 from poetgen.errors import CorpusError
 from poetgen.language import tr
@@ -33,6 +39,8 @@ class Corpus:
     extra: list[Poem] = field(default_factory=list)
     """Additional training poems, which are not part of the split."""
     extra_cleaning: CleaningReport = field(default_factory=CleaningReport)
+    near_held_out: list[Poem] = field(default_factory=list)
+    """Poems left out of the training split, because they are nearly held-out poems."""
 
     @property
     def training_poems(self) -> list[Poem]:
@@ -45,8 +53,8 @@ class Corpus:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits that identify the set of poems in the splits."""
-        return fingerprint(self.poems)
+        """16 hex digits that identify the set of poems that were split."""
+        return fingerprint(self.poems + self.near_held_out)
 
 
 STARTER = "starter"
@@ -63,8 +71,9 @@ def corpus_paths(given: Sequence[Path] = ()) -> list[Path]:
 def load_corpus(paths: Sequence[Path], extra: Sequence[Path] = ()) -> Corpus:
     """Read, clean and split all poems under `paths`; load those under `extra` for training only.
 
-    `extra` does not affect the split.  Its poems that also occur in `paths` are dropped as
-    `duplicate`, those that share a line with a held-out poem as `near_held_out`.
+    Training poems that are nearly held-out poems are dropped as `near_held_out`.  `extra` does not affect
+    the split.  Its poems that also occur in `paths` are dropped as `duplicate`, those that share a line
+    with a held-out poem, or are nearly one, as `near_held_out`.
 
     Raises:
         CorpusError: a path is missing or unreadable, or no poem is left.
@@ -73,8 +82,13 @@ def load_corpus(paths: Sequence[Path], extra: Sequence[Path] = ()) -> Corpus:
     if not poems:
         raise _no_poem_left(paths, cleaning)
     splits = split_poems(poems)
+    near = near_copies(splits["train"], splits)
+    near_held_out = [poem for poem in splits["train"] if poem in near]
+    splits["train"] = [poem for poem in splits["train"] if poem not in near]
+    cleaning.dropped["near_held_out"] += len(near_held_out)
+    cleaning.kept -= len(near_held_out)
     if not extra:
-        return Corpus(splits, cleaning)
+        return Corpus(splits, cleaning, near_held_out=near_held_out)
     others, extra_cleaning = clean(_read_all(extra))
     known = {poem.characters for poem in poems}
     new = [poem for poem in others if poem.characters not in known]
@@ -82,7 +96,7 @@ def load_corpus(paths: Sequence[Path], extra: Sequence[Path] = ()) -> Corpus:
     extra_cleaning.dropped["duplicate"] += len(others) - len(new)
     extra_cleaning.dropped["near_held_out"] += len(new) - len(kept)
     extra_cleaning.kept = len(kept)
-    return Corpus(splits, cleaning, kept, extra_cleaning)
+    return Corpus(splits, cleaning, kept, extra_cleaning, near_held_out)
 
 
 def _read_all(paths: Sequence[Path]) -> Iterator[RawRecord | BrokenRecord]:

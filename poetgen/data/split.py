@@ -1,11 +1,12 @@
-"""Split poems into train, valid and test so that no held-out poem has a near-duplicate in train.
+"""Split poems into train, valid and test, and leave out what in train is nearly a held-out poem.
 
 The public corpus contains many poems twice: under two authors, or with a variant line.  Perplexity
 and novelty are meaningless if one copy is in train and the other in test, so poems that share a line
-go to the same split.
+go to the same split.  A few copies differ in every line: `near_copies` finds those of half of whose lines
+a held-out line differs in one character at most.  Looser copies remain.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, get_args
 
 from poetgen.data.poem import Poem, content_hash
@@ -73,10 +74,30 @@ def _split_of_hash(value: int) -> Split:
     return "valid" if fraction < _VALID_BELOW else "test"
 
 
+def near_copies(poems: Sequence[Poem], splits: dict[Split, list[Poem]]) -> set[Poem]:
+    """Return those of `poems` half of whose lines are held-out lines with at most one other character."""
+    held_out = {gap for line in set(_held_out_lines(splits)) for gap in _with_gaps(line)}
+    return {
+        poem
+        for poem in poems
+        if 2 * sum(not held_out.isdisjoint(_with_gaps(line)) for line in poem.lines)
+        >= len(poem.lines)
+    }
+
+
+def _with_gaps(line: str) -> Iterator[str]:
+    """Yield the line with each of its characters replaced by a gap; nothing for a short line."""
+    if len(line) >= MIN_SHARED_LINE:
+        for index in range(len(line)):
+            yield f"{line[:index]}_{line[index + 1 :]}"
+
+
 def exclude_near_held_out(others: Sequence[Poem], splits: dict[Split, list[Poem]]) -> list[Poem]:
-    """Return those of `others` that share no line of any length with a held-out poem."""
+    """Return those of `others` that share no line with a held-out poem and are no near copy of one."""
     held_out = set(_held_out_lines(splits))
-    return [poem for poem in others if held_out.isdisjoint(poem.lines)]
+    unrelated = [poem for poem in others if held_out.isdisjoint(poem.lines)]
+    near = near_copies(unrelated, splits)
+    return [poem for poem in unrelated if poem not in near]
 
 
 def leaked_lines_rate(

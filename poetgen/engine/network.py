@@ -5,7 +5,8 @@ enters a gate, and a logit, are rounded to a multiple of 1/`STEPS`, so that sigm
 in tables.  All else is IEEE arithmetic in fp32, one operation after the other.  A row's values are
 therefore the same bits on every machine, with every provider, at every batch size and position.
 
-Shape suffixes: B rows, H hidden size, G stacked gates, E embedding size, F features, V vocabulary size.
+Shape suffixes: B rows, T positions read, H hidden size, G stacked gates, E embedding size, F features, V
+vocabulary size, K kinds of use.
 """
 
 import sys
@@ -20,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poetgen.config import ModelConfig
+from poetgen.data.prefix import NextToken, next_tokens, table_places, uses
+from poetgen.data.vocab import PAD
 from poetgen.engine.mathematics import sigmoid, tanh
 from poetgen.engine.products import NumpyProducts, Products, Whole
 from poetgen.engine.quantize import (
@@ -59,6 +62,28 @@ class LayerWeights:
 
 
 @dataclass(frozen=True)
+class VerseWeights:
+    """The weights of what a prefix tells about the next token (`poetgen.data.prefix`)."""
+
+    facing: QuantizedRows
+    rhyme: QuantizedRows
+    """Applied to the embedding of the facing character and of the last rhyme, (E, E) each."""
+    line: QuantizedRows
+    place: QuantizedRows
+    """An embedding per line and per place."""
+
+
+@dataclass(frozen=True)
+class ReuseWeights:
+    """The weights of the term on the logits of characters already used in the poem."""
+
+    bias: Float32
+    """(K,)."""
+    gate: QuantizedRows | None = None
+    """(K, F); None: the term does not depend on the state of the network."""
+
+
+@dataclass(frozen=True)
 class NetworkWeights:
     """All weights of a network."""
 
@@ -68,12 +93,17 @@ class NetworkWeights:
     """The map from hidden to embedding size, with its bias; None: the output is not tied."""
     output: QuantizedRows
     output_bias: Float32
+    verse: VerseWeights | None = None
+    reuse: ReuseWeights | None = None
 
     @property
     def matrices(self) -> list[QuantizedRows]:
         """The matrices that rows are multiplied with."""
         own = [matrix for layer in self.layers for matrix in (layer.from_input, layer.from_hidden)]
-        return own + ([self.projection[0]] if self.projection else []) + [self.output]
+        own += [self.projection[0]] if self.projection else []
+        own += [self.verse.facing, self.verse.rhyme] if self.verse else []
+        own += [self.reuse.gate] if self.reuse and self.reuse.gate else []
+        return [*own, self.output]
 
     @classmethod
     def from_arrays(
@@ -101,12 +131,20 @@ class NetworkWeights:
         )
         embedding = matrix("embedding")
         is_tied = config.tie_embeddings
+        verse = reuse = None
+        if config.verse_inputs:
+            verse = VerseWeights(*map(matrix, ("facing", "rhyme", "line", "place")))
+        if config.reuse_term != "off":
+            gate = matrix("reuse_gate") if config.reuse_term == "gated" else None
+            reuse = ReuseWeights(arrays["reuse_bias"], gate)
         return cls(
             embedding,
             tuple(layers),
             (matrix("projection.weight"), arrays["projection.bias"]) if is_tied else None,
             embedding if is_tied else matrix("output"),
             arrays["output_bias"],
+            verse,
+            reuse,
         )
 
 
@@ -126,7 +164,30 @@ class LayerState:
         return LayerState(self.hidden_BH[rows], self.quantized.select(rows), cell_BH)
 
 
-State: TypeAlias = tuple[LayerState, ...]
+@dataclass(frozen=True)
+class State:
+    """The state that a network passes from one position to the next."""
+
+    layers: tuple[LayerState, ...]
+    tokens_BT: NDArray[np.intp]
+    """The ids read so far, after `PAD` in the shorter rows; T is 0 if the network needs none of them."""
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.tokens_BT)
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the logits of the next id are computed from."""
+
+    rows: QuantizedRows
+    tokens_BT: NDArray[np.intp]
+    """The ids read so far."""
+    facts: NextToken | None = None
+    """What they tell about the next one; None: the network does not ask."""
+
+
 Gates: TypeAlias = Mapping[str, Float32]
 """The gates and states of one layer at one position, (B, H) each, by name."""
 
@@ -196,9 +257,10 @@ class Network:
         zeros_BH = np.zeros((num_rows, self.config.hidden_size), np.float32)
         cell_BH = zeros_BH if self.config.cell == "lstm" else None
         layer = LayerState(zeros_BH, quantize_activations(zeros_BH), cell_BH)
-        return (layer,) * len(self.weights.layers)
+        layers = (layer,) * len(self.weights.layers)
+        return State(layers, np.zeros((num_rows, 0), np.intp))
 
-    def step(self, tokens_B: NDArray[np.intp], state: State) -> tuple[QuantizedRows, State]:
+    def step(self, tokens_B: NDArray[np.intp], state: State) -> tuple[Features, State]:
         """Return (features, state) after one more id per row; `logits` takes the features."""
         self.expect(len(tokens_B))
         features, after, _ = self._run(tokens_B, state, ("hidden", "cell"))
@@ -206,29 +268,52 @@ class Network:
 
     def trace(
         self, tokens_B: NDArray[np.intp], state: State
-    ) -> tuple[QuantizedRows, State, list[Gates]]:
+    ) -> tuple[Features, State, list[Gates]]:
         """Return what `step` does, and the gates and states of each layer."""
         return self._run(tokens_B, state, ())
 
-    def logits(self, features: QuantizedRows) -> Float32:
+    def logits(self, features: Features) -> Float32:
         """Return the logits of the next id, (B, V): whole multiples of 1/`STEPS`."""
-        product = self._multiply(features, self.weights.output)
-        logits_BV = np.empty((len(features.scale), len(self.weights.output.scale)), np.float32)
+        product = self._multiply(features.rows, self.weights.output)
+        logits_BV = np.empty(product.whole_BR.shape, np.float32)
         for rows in row_blocks(*logits_BV.shape):
             steps_BV = product.scaled(rows, _STEP)
             steps_BV += self.weights.output_bias * _STEP
             np.rint(steps_BV, out=steps_BV)
             np.multiply(steps_BV, 1 / _STEP, out=logits_BV[rows])
+        if self.weights.reuse is not None:
+            self._add_reuse_terms(logits_BV, features, self.weights.reuse)
         return logits_BV
+
+    def _add_reuse_terms(
+        self, logits_BV: Float32, features: Features, weights: ReuseWeights
+    ) -> None:
+        assert features.facts is not None
+        kinds_BT = uses(features.tokens_BT, features.facts, slice(-1, None))[:, 0]
+        steps_BK = np.tile(weights.bias * _STEP, (len(logits_BV), 1))
+        if weights.gate is not None:
+            steps_BK = self._multiply(features.rows, weights.gate).scaled(factor=_STEP)
+            steps_BK += weights.bias * _STEP
+        terms_BK = np.rint(steps_BK) * (1 / _STEP)
+        row_N, at_N = np.nonzero(kinds_BT >= 0)
+        tokens_N, kinds_N = features.tokens_BT[row_N, at_N], kinds_BT[row_N, at_N]
+        # Whole multiples of a step: the order of these sums does not matter.
+        np.add.at(logits_BV, (row_N, tokens_N), terms_BK[row_N, kinds_N])
 
     def _run(
         self, tokens_B: NDArray[np.intp], state: State, kept: Sequence[str]
-    ) -> tuple[QuantizedRows, State, list[Gates]]:
+    ) -> tuple[Features, State, list[Gates]]:
         """Run all layers; keep the gates named, or all if none is."""
+        tokens_BT, facts = state.tokens_BT, None
+        if self.weights.verse is not None or self.weights.reuse is not None:
+            tokens_BT = np.concatenate([_without_padding(tokens_BT), tokens_B[:, None]], axis=1)
+            facts = next_tokens(tokens_BT)
         x = self.weights.embedding.select(tokens_B)
+        if self.weights.verse is not None and facts is not None:
+            x = self._with_verse_inputs(x, facts, self.weights.verse)
         after: list[LayerState] = []
         traced: list[Gates] = []
-        for layer, before in zip(self.weights.layers, state, strict=True):
+        for layer, before in zip(self.weights.layers, state.layers, strict=True):
             gates = self._run_layer(x, layer, before, kept)
             x = quantize_activations(gates["hidden"])
             after.append(LayerState(gates["hidden"], x, gates.get("cell")))
@@ -236,7 +321,21 @@ class Network:
         if self.weights.projection is not None:
             matrix, bias_E = self.weights.projection
             x = quantize_activations(self._multiply(x, matrix).scaled() + bias_E)
-        return x, tuple(after), traced
+        return Features(x, tokens_BT, facts), State(tuple(after), tokens_BT), traced
+
+    def _with_verse_inputs(
+        self, x: QuantizedRows, facts: NextToken, weights: VerseWeights
+    ) -> QuantizedRows:
+        """Return the inputs of the lowest layer: the embedding, and what the prefix tells."""
+        line_BT, place_BT = table_places(facts)
+        embedding = self.weights.embedding
+        x_BE = x.values * x.scale[:, None]
+        for ids_BT, matrix in ((facts.facing, weights.facing), (facts.rhyme, weights.rhyme)):
+            x_BE += self._multiply(embedding.select(ids_BT[:, -1]), matrix).scaled()
+        for rows_BT, table in ((line_BT, weights.line), (place_BT, weights.place)):
+            chosen = table.select(rows_BT[:, -1])
+            x_BE += chosen.values * chosen.scale[:, None]
+        return quantize_activations(x_BE)
 
     def _run_layer(
         self, x: QuantizedRows, layer: LayerWeights, before: LayerState, kept: Sequence[str]
@@ -267,14 +366,23 @@ class Network:
 def select_rows(state: State, rows: NDArray[np.intp]) -> State:
     """Return the state of `rows`, in their order; −1 is a row of zeros."""
     is_new_B = rows < 0
-    selected = tuple(layer.select(rows) for layer in state)
+    selected = State(
+        tuple(layer.select(rows) for layer in state.layers),
+        np.where(is_new_B[:, None], PAD, state.tokens_BT[rows]),
+    )
     if is_new_B.any():
-        for layer in selected:
+        for layer in selected.layers:
             parts = (layer.hidden_BH, layer.quantized.values, layer.quantized.scale, layer.cell_BH)
             for part in parts:
                 if part is not None:
                     part[is_new_B] = 0
     return selected
+
+
+def _without_padding(tokens_BT: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the columns from the first that is not all `PAD`."""
+    is_used_T = (tokens_BT != PAD).any(axis=0)
+    return tokens_BT[:, int(is_used_T.argmax()) if is_used_T.any() else len(is_used_T) :]
 
 
 def _lstm(

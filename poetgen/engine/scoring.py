@@ -133,7 +133,7 @@ def _batches(
         state = network.zero_state(len(rows))
         for position in range(len(rows[0]) - 1):
             num_left = sum(len(row) > position + 1 for row in rows)  # the longest come first
-            if num_left < len(state[0].hidden_BH):
+            if num_left < state.num_rows:
                 state = select_rows(state, np.arange(num_left))
             tokens_B = np.array([row[position] for row in rows[:num_left]])
             features, state = network.step(tokens_B, state)

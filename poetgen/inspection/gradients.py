@@ -95,9 +95,13 @@ def gradient_decay(model: str | None, network: PoemRNN, tokens_BT: Tensor) -> Gr
         for layer in network.zero_state(len(tokens_BT))
     ]
     states = []
-    for tokens_B in tokens_BT[:, :-1].T:
-        logits_BV, state = network.step(tokens_B, state)
+    read_BT = tokens_BT[:, :-1]
+    for x_BE in network.inputs(read_BT).unbind(dim=1):
+        features_BF, state = network.step(x_BE, state)
         states.append(state)
+    is_last_BT = torch.zeros_like(read_BT, dtype=torch.bool)
+    is_last_BT[:, -1] = True
+    logits_BV = network.logits(features_BF, network.used_tokens(read_BT, is_last_BT))
     loss = cross_entropy(logits_BV, tokens_BT[:, -1], reduction="sum")
     norms = gradient_norms(loss, [[part for layer in state for part in layer] for state in states])
     shares = tuple(norm / norms[0] if norms[0] else 0.0 for norm in norms)

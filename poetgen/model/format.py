@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 
 from poetgen.config import Config, ModelConfig, build_config, migrate
 from poetgen.data.bloom import MAX_HASHES
+from poetgen.data.prefix import MAX_LINES, MAX_PLACES, NUM_USES
 from poetgen.data.vocab import SPECIALS, Vocabulary
 from poetgen.engine.quantize import SCALE
 from poetgen.errors import ConfigError, ModelFileError
@@ -233,6 +234,13 @@ def weight_shapes(vocab_size: int, config: ModelConfig) -> dict[str, tuple[int, 
         shapes |= {"projection.weight": (embedding, hidden), "projection.bias": (embedding,)}
     else:
         shapes["output"] = (vocab_size, hidden)
+    if config.verse_inputs:
+        shapes |= {"facing": (embedding, embedding), "rhyme": (embedding, embedding)}
+        shapes |= {"line": (MAX_LINES, embedding), "place": (MAX_PLACES, embedding)}
+    if config.reuse_term != "off":
+        shapes["reuse_bias"] = (NUM_USES,)
+    if config.reuse_term == "gated":
+        shapes["reuse_gate"] = (NUM_USES, embedding if config.tie_embeddings else hidden)
     num_rows = _NUM_GATES[config.cell] * hidden
     for layer in range(config.num_layers):
         shapes |= {

@@ -4,13 +4,17 @@ The same weights are evaluated in two ways: whole sequences with the fused kerne
 training and scoring, and single steps with `poetgen.model.cell`, for sampling.  The network works on
 ids only; characters are the vocabulary's.
 
-Shape suffixes: B rows, T positions, E embedding size, H hidden size, I input size of a layer,
-F features (H, or E after the projection of a tied model), V vocabulary size.
+With `verse_inputs`, the lowest layer also reads what the prefix tells about the next token; with a
+`reuse_term`, the logits of characters already used in the poem are raised or lowered (`data.prefix`).
+
+Shape suffixes: B rows, T positions, J earlier positions, N counted positions, E embedding size, H hidden
+size, I input size of a layer, F features (H, or E after the projection of a tied model), V vocabulary
+size, K kinds of use.
 """
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -20,6 +24,14 @@ from torch.func import functional_call
 from torch.nn.functional import embedding, linear
 
 from poetgen.config import ModelConfig
+from poetgen.data.prefix import (
+    MAX_LINES,
+    MAX_PLACES,
+    NUM_USES,
+    next_tokens,
+    table_places,
+    uses,
+)
 from poetgen.errors import UsageError
 from poetgen.language import tr
 from poetgen.model.cell import CellWeights, gru_step, lstm_step, rnn_step
@@ -40,6 +52,15 @@ _CELLS: dict[str, type[nn.LSTM] | type[nn.GRU] | type[nn.RNN]] = {
     "gru": nn.GRU,
     "rnn": nn.RNN,
 }
+
+
+class UsedTokens(NamedTuple):
+    """The tokens before a position, and how the next token would reuse them."""
+
+    tokens_NJ: Tensor
+    """Ids."""
+    kinds_NJ: Tensor
+    """Kinds of use (`poetgen.data.prefix.uses`)."""
 
 
 class PoemRNN(nn.Module):
@@ -69,6 +90,18 @@ class PoemRNN(nn.Module):
         )
         self.output = None if is_tied else nn.Parameter(torch.empty(vocab_size, hidden_size))
         self.output_bias = nn.Parameter(torch.zeros(vocab_size))
+        if config.verse_inputs:
+            # Zeros: at first the network is one without these inputs.
+            embedding_size = config.embedding_size
+            self.facing = nn.Parameter(torch.zeros(embedding_size, embedding_size))
+            self.rhyme = nn.Parameter(torch.zeros(embedding_size, embedding_size))
+            self.line = nn.Parameter(torch.zeros(MAX_LINES, embedding_size))
+            self.place = nn.Parameter(torch.zeros(MAX_PLACES, embedding_size))
+        if config.reuse_term != "off":
+            self.reuse_bias = nn.Parameter(torch.zeros(NUM_USES))
+        if config.reuse_term == "gated":
+            num_features = config.embedding_size if is_tied else hidden_size
+            self.reuse_gate = nn.Parameter(torch.zeros(NUM_USES, num_features))
         limit = config.embedding_std * 3**0.5  # U(−a, a) has the standard deviation a/√3
         nn.init.uniform_(self.embedding, -limit, limit)
         if self.output is not None:
@@ -93,10 +126,11 @@ class PoemRNN(nn.Module):
         """Return (features_BTF, the state after the last position), without the output layer.
 
         A caller can drop padded positions before it passes the features to `logits`, the most
-        expensive product.  `state` None: start from `zero_state`.
+        expensive product.  `state` None: start from `zero_state`.  With `verse_inputs`, the tokens must
+        be a whole prefix, because these inputs depend on all of it.
         """
         state = self.zero_state(len(tokens_BT)) if state is None else state
-        x_BTE = self._drop(embedding(tokens_BT, self._input_embedding()), self.config.input_dropout)
+        x_BTE = self._drop(self.inputs(tokens_BT), self.config.input_dropout)
         after: State = []
         for number, (layer, before) in enumerate(zip(self.layers, state, strict=True), start=1):
             x_BTE, layer_after = self._run_layer(layer, x_BTE, before)
@@ -106,32 +140,71 @@ class PoemRNN(nn.Module):
             x_BTE = self._drop(x_BTE, rate)
         return self.projection(x_BTE), after
 
+    def inputs(self, tokens_BT: Tensor) -> Tensor:
+        """Return the inputs of the lowest layer, (B, T, E)."""
+        matrix_VE = self._input_embedding()
+        x_BTE = embedding(tokens_BT, matrix_VE)
+        if self.config.verse_inputs:
+            facts = next_tokens(tokens_BT.cpu().numpy())
+            line_BT, place_BT, facing_BT, rhyme_BT = (
+                torch.from_numpy(ids).to(tokens_BT.device)
+                for ids in (*table_places(facts), facts.facing, facts.rhyme)
+            )
+            x_BTE = x_BTE + linear(embedding(facing_BT, matrix_VE), self.facing)
+            x_BTE = x_BTE + linear(embedding(rhyme_BT, matrix_VE), self.rhyme)
+            x_BTE = x_BTE + embedding(line_BT, self.line) + embedding(place_BT, self.place)
+        return x_BTE
+
+    def used_tokens(self, tokens_BT: Tensor, counted_BT: Tensor) -> UsedTokens | None:
+        """Return what `logits` needs for the positions where `counted_BT` is true, (N, T) each.
+
+        None: the network has no reuse term.
+        """
+        if self.config.reuse_term == "off":
+            return None
+        ids_BT = tokens_BT.cpu().numpy()
+        kinds_BTJ = torch.from_numpy(uses(ids_BT, next_tokens(ids_BT))).to(tokens_BT.device)
+        tokens_BTJ = tokens_BT[:, None, :].expand_as(kinds_BTJ)
+        return UsedTokens(tokens_BTJ[counted_BT], kinds_BTJ[counted_BT])
+
     @property
     def output_matrix(self) -> nn.Parameter:
         """The matrix of the output layer, (V, F): the embedding if they are tied."""
         return self.embedding if self.output is None else self.output
 
-    def logits(self, features: Tensor) -> Tensor:
-        """Return the logits (…, V) of features (…, F)."""
-        return linear(features, self.output_matrix, self.output_bias)
+    def logits(self, features: Tensor, used: UsedTokens | None = None) -> Tensor:
+        """Return the logits (…, V) of features (…, F), or (N, V) with the tokens used before each."""
+        logits = linear(features, self.output_matrix, self.output_bias)
+        if used is None:
+            return logits
+        return logits.scatter_add(1, used.tokens_NJ, self.reuse_terms(features, used.kinds_NJ))
+
+    def reuse_terms(self, features_NF: Tensor, kinds_NJ: Tensor) -> Tensor:
+        """Return what is added to the logit of each token used before, (N, J)."""
+        if self.config.reuse_term == "gated":
+            terms_NK = linear(features_NF, self.reuse_gate, self.reuse_bias)
+        else:
+            terms_NK = self.reuse_bias.expand(len(features_NF), -1)
+        return terms_NK.gather(1, kinds_NJ.clamp(min=0)).masked_fill(kinds_NJ < 0, 0.0)
 
     def forward(self, tokens_BT: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Return (logits_BTV, state): the logits of the next id at each position."""
         features_BTF, after = self.features(tokens_BT, state)
-        return self.logits(features_BTF), after
+        counted_BT = torch.ones_like(tokens_BT, dtype=torch.bool)
+        logits_NV = self.logits(features_BTF.flatten(0, 1), self.used_tokens(tokens_BT, counted_BT))
+        return logits_NV.unflatten(0, tokens_BT.shape), after
 
-    def step(self, tokens_B: Tensor, state: State) -> tuple[Tensor, State]:
-        """Return (logits_BV, state) after one more id per row, without dropout.
+    def step(self, x_BE: Tensor, state: State) -> tuple[Tensor, State]:
+        """Return (features_BF, state) after one more position's `inputs`, without dropout.
 
-        Equals `forward` in evaluation mode up to rounding.
+        Equals `features` in evaluation mode up to rounding.
         """
-        x_BH = embedding(tokens_B, self.embedding)
         after: State = []
         for layer, before in zip(self.layers, state, strict=True):
-            computed, layer_after = layer_step(self.cell, x_BH, before, layer)
-            x_BH = computed["hidden"]
+            computed, layer_after = layer_step(self.cell, x_BE, before, layer)
+            x_BE = computed["hidden"]
             after.append(layer_after)
-        return self.logits(self.projection(x_BH)), after
+        return self.projection(x_BE), after
 
     def _input_embedding(self) -> Tensor:
         if self.training and self.config.embedding_dropout:

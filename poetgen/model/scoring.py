@@ -29,7 +29,8 @@ def counted_logits(network: PoemRNN, batch: Batch) -> tuple[Tensor, Tensor]:
     """
     features_BTF, _ = network.features(batch.tokens_BT)
     counted_BT = batch.targets_BT != PAD
-    logits_NV = network.logits(features_BTF[counted_BT])
+    used = network.used_tokens(batch.tokens_BT, counted_BT)
+    logits_NV = network.logits(features_BTF[counted_BT], used)
     return logits_NV.float(), batch.targets_BT[counted_BT]
 
 

@@ -26,6 +26,11 @@ from poetgen.training.state import Trainer
 logger = logging.getLogger(__name__)
 
 _ARCHITECTURE_KEYS = ("cell", "embedding_size", "hidden_size", "num_layers", "tie_embeddings")
+_ADDITIONS = {"verse_inputs": False, "reuse_term": "off"}
+"""Parts of a network that a pretrained one may lack, and the values that say so.
+
+Their initial weights are zeros, so adding one does not change what the network computes.
+"""
 
 
 @dataclass(frozen=True)
@@ -120,13 +125,17 @@ def initial_state(
 
 
 def inherit_architecture(config: Config, pretrained: ModelBundle) -> Config:
-    """Return `config` with the architecture of `pretrained`.
+    """Return `config` with the architecture of `pretrained`, and the additions that `config` asks for.
 
     Raises:
         ConfigError: `config` explicitly sets another value for one of its keys.
     """
     inherited: dict[str, Any] = {
-        key: getattr(pretrained.config.model, key) for key in _ARCHITECTURE_KEYS
+        key: getattr(pretrained.config.model, key)
+        for key in (*_ARCHITECTURE_KEYS, *_ADDITIONS)
+        if key not in config.model.model_fields_set
+        or key not in _ADDITIONS
+        or getattr(pretrained.config.model, key) != _ADDITIONS[key]
     }
     for key, value in inherited.items():
         own = getattr(config.model, key)
@@ -147,12 +156,14 @@ def inherit_architecture(config: Config, pretrained: ModelBundle) -> Config:
 def load_pretrained(network: PoemRNN, pretrained: ModelBundle) -> None:
     """Copy the weights of `pretrained` into `network`, whose vocabulary may be longer.
 
-    Rows of new symbols keep their initial weights.  Their output biases become the lowest of the
+    Rows of new symbols keep their initial weights, as do parts that `pretrained` lacks.  Their output biases become the lowest of the
     pretrained ones, because the model has never seen these symbols.
     """
     old = pretrained.network.state_dict()
     for name, weight in network.state_dict().items():
-        source = old[name]
+        source = old.get(name)
+        if source is None:
+            continue
         if name == "output_bias":
             weight.fill_(float(source.min()))
         weight[: len(source)] = source

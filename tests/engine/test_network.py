@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from poetgen.config import ModelConfig
+from poetgen.data.vocab import BOS
 from poetgen.engine.network import Network, NetworkWeights, State, select_rows
 from poetgen.engine.quantize import SCALE, quantize_weights
 from poetgen.model.network import PoemRNN, layer_step
@@ -18,6 +19,12 @@ SHAPES = {
     "gru": ModelConfig(cell="gru", embedding_size=12, hidden_size=16, num_layers=2),
     "rnn": ModelConfig(cell="rnn", embedding_size=12, hidden_size=16, num_layers=1),
     "untied": ModelConfig(tie_embeddings=False, embedding_size=12, hidden_size=16, num_layers=1),
+    "verse": ModelConfig(
+        embedding_size=12, hidden_size=16, verse_inputs=True, reuse_term="gated"
+    ),
+    "untied verse": ModelConfig(
+        tie_embeddings=False, embedding_size=12, hidden_size=16, verse_inputs=True, reuse_term="fixed"
+    ),
     "wide": ModelConfig(embedding_size=8, hidden_size=1100, num_layers=1),
 }
 
@@ -39,8 +46,11 @@ def exact(config: ModelConfig) -> Network:
     return Network(NetworkWeights.from_arrays(arrays(torch_network(config)), config), config)
 
 
-def tokens(*shape: int) -> NDArray[np.intp]:
-    return np.random.default_rng(5).integers(0, VOCAB_SIZE, shape)
+def tokens(num_positions: int, num_rows: int) -> NDArray[np.intp]:
+    """Return random ids, one of them `BOS` at the beginning of each row."""
+    tokens_TB = np.random.default_rng(5).integers(3, VOCAB_SIZE, (num_positions, num_rows))
+    tokens_TB[np.arange(num_rows) % 2, np.arange(num_rows)] = BOS
+    return tokens_TB
 
 
 def run(network: Network, tokens_TB: NDArray[np.intp]) -> tuple[NDArray[np.float64], State]:
@@ -71,13 +81,14 @@ def test_trace_names_the_gates_of_the_torch_cell(shape: str) -> None:
     config = SHAPES[shape]
     reference, network = torch_network(config), exact(config)
     state, torch_state = network.zero_state(1), reference.zero_state(1)
-    _, state, _ = network.trace(np.array([4]), state)
-    x_1E = reference.embedding[4:5]
+    _, state, _ = network.trace(np.array([BOS]), state)
+    inputs_2E = reference.inputs(torch.tensor([[BOS, 9]]))[0]
+    x_1E = inputs_2E[:1]
     for number, layer in enumerate(reference.layers):
         expected, torch_state[number] = layer_step(config.cell, x_1E, torch_state[number], layer)
         x_1E = expected["hidden"]
     _, _, traced = network.trace(np.array([9]), state)
-    x_1E = reference.embedding[9:10]
+    x_1E = inputs_2E[1:]
     for number, layer in enumerate(reference.layers):
         expected, _ = layer_step(config.cell, x_1E, torch_state[number], layer)
         assert list(traced[number]) == list(expected)
@@ -93,7 +104,7 @@ def test_row_has_the_same_bits_in_any_batch(shape: str, num_rows: int) -> None:
     logits_TBV, state = run(network, tokens_TB)
     some_TBV, some_state = run(network, tokens_TB[:, 5 : 5 + num_rows])
     assert some_TBV.tobytes() == logits_TBV[:, 5 : 5 + num_rows].tobytes()
-    for whole, part in zip(state, some_state, strict=True):
+    for whole, part in zip(state.layers, some_state.layers, strict=True):
         assert part.hidden_BH.tobytes() == whole.hidden_BH[5 : 5 + num_rows].tobytes()
 
 
@@ -119,5 +130,5 @@ def test_selected_rows_continue_as_before(shape: str) -> None:
     for place, row in enumerate(rows):
         alone = network.zero_state(1) if row < 0 else run(network, tokens_TB[:, [row]])[1]
         expected, _ = network.step(np.array([place + 1]), alone)
-        assert features.values[place].tolist() == expected.values[0].tolist()
-        assert features.scale[place] == expected.scale[0]
+        assert features.rows.values[place].tolist() == expected.rows.values[0].tolist()
+        assert features.rows.scale[place] == expected.rows.scale[0]

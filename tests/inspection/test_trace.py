@@ -93,7 +93,7 @@ def test_read_has_the_states_of_a_batch(
         tokens_B = np.arange(4, 13)
         tokens_B[6] = token
         _, state = network.step(tokens_B, state)
-        for layer, series in zip(state, step.layers, strict=True):
+        for layer, series in zip(state.layers, step.layers, strict=True):
             assert series["hidden"].tobytes() == layer.hidden_BH[6].tobytes()
             if layer.cell_BH is not None:
                 assert series["cell"].tobytes() == layer.cell_BH[6].tobytes()

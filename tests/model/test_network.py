@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from poetgen.config import Cell, ModelConfig
+from poetgen.data.prefix import RELATIONS
 from poetgen.data.vocab import PAD
 from poetgen.model.network import PoemRNN, State
 
@@ -67,9 +68,9 @@ def test_forward_equals_steps(cell: Cell, tied: bool, num_layers: int) -> None:
     whole, whole_state = network(tokens)
     state = network.zero_state(3)
     columns = []
-    for position in range(17):
-        logits, state = network.step(tokens[:, position], state)
-        columns.append(logits)
+    for x in network.inputs(tokens).unbind(dim=1):
+        features, state = network.step(x, state)
+        columns.append(network.logits(features))
     assert whole.shape == (3, 17, VOCAB)
     assert whole.dtype == torch.float32
     assert whole.std() > 0.1
@@ -163,11 +164,12 @@ def test_dropout_acts_in_training_mode_only() -> None:
     tokens = random_tokens(2, 6)
     expected = network(tokens)[0]
     assert_same(network(tokens)[0], expected)
-    first = network.step(tokens[:, 0], network.zero_state(2))[0]
+    x = network.inputs(tokens)[:, 0]
+    first = network.step(x, network.zero_state(2))[0]
     network.train()
     assert (network(tokens)[0] - expected).abs().max() > 1e-2
     assert not torch.equal(network(tokens)[0], network(tokens)[0])
-    assert_same(network.step(tokens[:, 0], network.zero_state(2))[0], first)
+    assert_same(network.step(x, network.zero_state(2))[0], first)
 
 
 def test_dropout_positions_in_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,3 +204,59 @@ def test_network_reports_vocabulary_size_and_device() -> None:
     network = random_network()
     assert len(network.embedding) == VOCAB
     assert network.device == torch.device("cpu")
+
+
+def verse_network(**changes: object) -> PoemRNN:
+    """Return a network with verse inputs and a reuse term, whose weights are all random."""
+    config = ModelConfig(embedding_size=6, hidden_size=8, verse_inputs=True, reuse_term="gated")
+    torch.manual_seed(4)
+    network = PoemRNN(30, config.model_copy(update=changes))
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.copy_(torch.randn_like(weight) * 0.5)
+    return network.eval().requires_grad_(False)
+
+
+POEM = torch.tensor([[1, 8, 9, 4, 10, 9, 5, 8, 8, 4, 11, 12, 5]])  # 甲乙，丙乙。甲甲，丁戊。
+
+
+def test_new_verse_inputs_and_reuse_term_change_nothing() -> None:
+    plain = random_network()
+    torch.manual_seed(1)
+    config = plain.config.model_copy(update={"verse_inputs": True, "reuse_term": "gated"})
+    network = PoemRNN(VOCAB, config).eval()
+    network.load_state_dict(plain.state_dict(), strict=False)
+    tokens = random_tokens(3, 9)
+    assert torch.equal(network(tokens)[0], plain(tokens)[0])
+
+
+def test_verse_inputs_are_facing_rhyme_line_and_place() -> None:
+    network = verse_network()
+    (after_fourth,) = network.inputs(POEM[:, :5])[:, 4]  # 甲乙，丙: the next faces 乙, the rhyme is 乙
+    expected = network.embedding[10] + network.facing @ network.embedding[9]
+    expected += network.rhyme @ network.embedding[9] + network.line[1] + network.place[1]
+    assert_same(after_fourth, expected)
+
+
+def test_reuse_term_is_added_once_per_use() -> None:
+    network = verse_network()
+    features, _ = network.features(POEM)
+    plain = network.logits(features[0])
+    difference = (network(POEM)[0][0] - plain)[9]  # 甲乙，丙乙。甲甲，: line 3, place 0
+    terms = network.reuse_gate @ features[0, 9] + network.reuse_bias
+    two_before, before, facing = (
+        terms[3 * RELATIONS.index(name)] for name in ("two lines before", "line before", "facing")
+    )
+    earlier = terms[3 * RELATIONS.index("earlier")]
+    assert_same(difference[8], earlier + facing + before)  # 甲 of lines 0 and 2
+    assert_same(difference[9], earlier + two_before)  # 乙 of lines 0 and 1
+    assert_same(difference[10], two_before)
+    assert difference[:8].abs().max() < 1e-6
+    assert difference[11:].abs().max() < 1e-6
+
+
+def test_fixed_reuse_term_does_not_depend_on_the_features() -> None:
+    network = verse_network(reuse_term="fixed")
+    kinds = torch.tensor([[0, 20, -1]])
+    terms = network.reuse_terms(torch.randn(1, 6), kinds)
+    assert terms.tolist() == [[*network.reuse_bias[[0, 20]].tolist(), 0.0]]
