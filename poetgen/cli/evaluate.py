@@ -17,6 +17,9 @@ from poetgen.language import tr
 
 logger = logging.getLogger(__name__)
 
+SONG_FOLDER = Path("data/song")
+"""Where `poetgen corpus fetch --collection song` puts the Song poems."""
+
 
 def evaluate(
     models: Annotated[
@@ -54,6 +57,20 @@ def evaluate(
     baseline: Annotated[
         bool, typer.Option("--baseline", help="Also train and score Kneser–Ney n-gram models.")
     ] = False,
+    reader: Annotated[
+        bool,
+        typer.Option("--reader", help="Also train judges to tell generated poems from real ones."),
+    ] = False,
+    reader_size: Annotated[
+        int,
+        typer.Option(min=50, help="Poems of each source and form that a judge learns from."),
+    ] = 1400,
+    song: Annotated[
+        Path | None,
+        typer.Option(
+            help="Song poems to compare with in --reader. Default: data/song, if it exists."
+        ),
+    ] = None,
     generated: Annotated[
         list[Path] | None,
         typer.Option(help="File of generated poems to measure like a model's; repeatable."),
@@ -71,7 +88,8 @@ def evaluate(
     """Evaluate models on real poems that they were not trained on.
 
     Computes the likelihood of these poems (a lower perplexity is better), and compares generated poems
-    with them: verse, diversity, copying, choice of characters.
+    with them: verse, diversity, copying, choice of characters.  With --reader, judges learn to tell
+    generated poems from real ones: 50% is the accuracy of a guess.
     """
     if poems is not None and (corpus or split is not None):
         raise UsageError(
@@ -98,7 +116,16 @@ def evaluate(
     from poetgen.views.report_page import report_page
     from poetgen.views.report_table import full_width, report_tables
 
-    config = EvalConfig(samples_per_form, temperatures, seed, constrained, baseline)
+    config = EvalConfig(
+        samples_per_form,
+        temperatures,
+        seed,
+        constrained,
+        baseline,
+        reader,
+        reader_size,
+        song or (SONG_FOLDER if SONG_FOLDER.is_dir() else None),
+    )
     samples = [(str(path), samples_from_file(path)) for path in generated or ()]
     bundles = [load_model(choice.path, device) for choice in choices]
     eval_set = load_evaluation_set(

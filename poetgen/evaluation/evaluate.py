@@ -4,13 +4,15 @@
 2. Score the evaluation set under each model (`likelihood`).
 3. Generate poems with each model at each temperature (`samples`).
 4. Measure them, and the same number of real poems (`comparison`, `metrics`).
-5. Return the report (`report`).
+5. Let judges tell them from real poems, if asked (`reader`).
+6. Return the report (`report`).
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +34,7 @@ from poetgen.evaluation.metrics.table import Background
 from poetgen.evaluation.report import (
     EvaluationReport,
     NullSample,
+    ReaderReport,
     ReferenceReport,
     ReportColumn,
     ReportSettings,
@@ -66,6 +69,12 @@ class EvalConfig:
     """Whether to generate poems under constraints too."""
     baseline: bool = False
     """Whether to train and score Kneser–Ney models of the training split."""
+    reader: bool = False
+    """Whether to make the reader's test."""
+    reader_size: int = 1400
+    """Poems of each source and form that a judge learns from, at most."""
+    song: Path | None = None
+    """A folder of Song poems for the reader's test."""
 
     def __post_init__(self) -> None:
         for temperature in self.temperatures:
@@ -93,8 +102,9 @@ def evaluate_models(
     )
     settings = _settings(eval_set)
     runs = [_likelihood_run(bundle, eval_set, config) for bundle in bundles]
+    reader = _reader(bundles, eval_set, config) if config.reader else None
     if not config.samples_per_form:
-        return EvaluationReport(settings, None, runs)
+        return EvaluationReport(settings, None, runs, reader)
     *baselines, file_baseline = all_baselines = _real_baselines(bundles, eval_set, real, config)
     reference = _reference(eval_set, all_baselines[0])
     particles = Options().particles if config.constrained else None
@@ -115,7 +125,19 @@ def evaluate_models(
         for name, samples in generated
     ]
     return EvaluationReport(
-        replace(settings, sampling=sampling), reference, sampled_runs + file_runs
+        replace(settings, sampling=sampling), reference, sampled_runs + file_runs, reader
+    )
+
+
+def _reader(
+    bundles: Sequence[ModelBundle], eval_set: EvaluationSet, config: EvalConfig
+) -> ReaderReport:
+    from poetgen.evaluation.reader.trial import ReaderConfig, reader_test  # imports torch
+
+    return reader_test(
+        bundles,
+        eval_set,
+        ReaderConfig(config.reader_size, config.temperatures, config.seed, config.song),
     )
 
 

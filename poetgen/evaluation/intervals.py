@@ -58,6 +58,20 @@ def bootstrap_mean(values: Sequence[float], *, seed: int) -> Estimate:
     return Estimate(mean, min(mean, float(low)), max(mean, float(high)))
 
 
+def wilson(num_successes: int, num_trials: int) -> Estimate:
+    """Return the share of successes, with Wilson's score interval (1927); 0 to 1 without a trial.
+
+    >>> wilson(50, 100).rounded()
+    Estimate(value=0.5, low=0.40383, high=0.59617)
+    """
+    if not num_trials:
+        return Estimate(0.5, 0.0, 1.0)
+    share, z2 = num_successes / num_trials, _Z**2 / num_trials
+    middle = (share + z2 / 2) / (1 + z2)
+    reach = math.sqrt(share * (1 - share) * z2 + z2**2 / 4) / (1 + z2)
+    return Estimate(share, max(0.0, middle - reach), min(1.0, middle + reach))
+
+
 def jackknife(
     items: Sequence[T], statistic: Callable[[Sequence[T]], float], *, num_blocks: int = NUM_BLOCKS
 ) -> Estimate:

@@ -102,6 +102,32 @@ class KneserNey:
             p[seen] = discounted / level.totals[of] + level.backoffs[of] * p[seen]
         return np.where((tokens >= 0) & (tokens != self._start), p, 0.0)
 
+    def distribution(self, context: Sequence[int], order: int) -> Floats:
+        """Return the probability of each symbol after `context`, shape (V,); 0 at `start`.
+
+        `context` begins with `start`; its last symbols are used.
+        """
+        num_symbols = self._index.num_symbols
+        p = self._unigrams.discounted / self._unigrams.totals[0]
+        p = p + self._unigrams.backoffs[0] / self._num_outcomes
+        for n in range(2, min(order, len(context) + 1) + 1):
+            tokens = np.array(context[len(context) - n + 1 :], dtype=np.int64)
+            ids = tokens
+            for shorter in range(2, n):
+                keys = ids[:-1] * num_symbols + tokens[shorter - 1 :]
+                ids = self._index[shorter].find(keys)
+            context_id = int(ids[0])
+            level = self._highest[n] if n == order else self._lower[n]
+            if context_id < 0 or not level.totals[context_id]:
+                continue
+            ngrams = self._index[n]
+            ends = np.array([context_id, context_id + 1]) * num_symbols
+            first, last = np.searchsorted(ngrams.keys, ends)
+            p = p * level.backoffs[context_id]
+            p[ngrams.lasts[first:last]] += level.discounted[first:last] / level.totals[context_id]
+        p[self._start] = 0.0
+        return p
+
 
 def _shift_right(values: Ints, num: int) -> Ints:
     """Return `values` moved `num` positions to the right, filled with −1."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from poetgen.data.poem import Poem
 from poetgen.evaluation.comparison import Comparison, ComparisonsByForm
+from poetgen.evaluation.intervals import Estimate, wilson
 
 if TYPE_CHECKING:
     from poetgen.engine.scoring import Likelihood
@@ -134,6 +135,52 @@ class ReferenceReport:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """How well judges told the poems of one form from real ones."""
+
+    judge: str
+    """The strongest on the selection poems, the only one that judged."""
+    selection: Mapping[str, float]
+    """By judge, the accuracy on the selection poems."""
+    num_learned: int
+    """Poems of each source that the judges learned from."""
+    num_judged: int
+    """Poems judged, half of them real."""
+    num_right: int
+    num_pools: int
+    """Pools of poems of one source that were judged."""
+    pools_right: int
+
+    @property
+    def accuracy(self) -> Estimate:
+        return wilson(self.num_right, self.num_judged)
+
+
+@dataclass(frozen=True)
+class ReaderRow:
+    """A source of poems in the reader's test."""
+
+    name: str
+    temperature: float | None
+    """None for what is not a model."""
+    forms: Mapping[str, Verdict]
+    pooled: Estimate
+    """Accuracy over all forms."""
+    pools: Estimate
+    """Accuracy on pools of poems, over all forms."""
+
+
+@dataclass(frozen=True)
+class ReaderReport:
+    """The reader's test."""
+
+    size: int
+    """Poems of each source and form that a judge learned from, at most."""
+    seed: int
+    rows: Sequence[ReaderRow]
+
+
+@dataclass(frozen=True)
 class EvaluationReport:
     """Everything that an evaluation measured."""
 
@@ -141,6 +188,8 @@ class EvaluationReport:
     reference: ReferenceReport | None
     """None without real poems, and if only the likelihood was evaluated."""
     runs: Sequence[RunReport]
+    reader: ReaderReport | None = None
+    """None if the reader's test was not asked for."""
 
 
 def report_to_json(report: EvaluationReport) -> dict[str, Json]:
@@ -151,6 +200,25 @@ def report_to_json(report: EvaluationReport) -> dict[str, Json]:
         "settings": settings | (sampling or {}),
         "reference": asdict(report.reference) if report.reference else None,
         "runs": [_run_json(run) for run in report.runs],
+        **({"reader": _reader_json(report.reader)} if report.reader else {}),
+    }
+
+
+def _reader_json(report: ReaderReport) -> dict[str, Json]:
+    return asdict(report) | {
+        "rows": [
+            {
+                "name": row.name,
+                "temperature": row.temperature,
+                "pooled": asdict(row.pooled.rounded()),
+                "pools": asdict(row.pools.rounded()),
+                "forms": {
+                    form: asdict(one) | {"accuracy": asdict(one.accuracy.rounded())}
+                    for form, one in row.forms.items()
+                },
+            }
+            for row in report.rows
+        ]
     }
 
 

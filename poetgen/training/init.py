@@ -156,8 +156,8 @@ def inherit_architecture(config: Config, pretrained: ModelBundle) -> Config:
 def load_pretrained(network: PoemRNN, pretrained: ModelBundle) -> None:
     """Copy the weights of `pretrained` into `network`, whose vocabulary may be longer.
 
-    Rows of new symbols keep their initial weights, as do parts that `pretrained` lacks.  Their output biases become the lowest of the
-    pretrained ones, because the model has never seen these symbols.
+    Rows of new symbols keep their initial weights, as do parts that `pretrained` lacks.  The output
+    biases of new symbols become the lowest of the pretrained ones, because the model has never seen them.
     """
     old = pretrained.network.state_dict()
     for name, weight in network.state_dict().items():

@@ -10,7 +10,7 @@ from html import escape
 from poetgen.evaluation.comparison import Comparison
 from poetgen.evaluation.intervals import Estimate
 from poetgen.evaluation.metrics.table import METRICS
-from poetgen.evaluation.report import EvaluationReport
+from poetgen.evaluation.report import EvaluationReport, ReaderReport
 from poetgen.language import current_language, tr
 from poetgen.views.charts import (
     Curve,
@@ -32,6 +32,9 @@ from poetgen.views.report_rows import (
     labeled_columns,
     legend,
     likelihood_rows,
+    reader_headings,
+    reader_notes,
+    reader_rows,
     sections,
     settings_rows,
     summary,
@@ -104,6 +107,9 @@ def report_page(report: EvaluationReport) -> str:
         parts += [_heading(tr("Summary")), _summary_table(report, columns)]
     if any(run.likelihood for run in report.runs):
         parts += [_heading(tr("Likelihood of the real poems")), _likelihood_table(report)]
+    if report.reader:
+        parts += [_heading(tr("The reader's test")), _list(reader_notes(report.reader))]
+        parts.append(_reader_table(report.reader))
     if columns:
         parts += [_heading(tr("Metrics of the generated poems")), _list(legend(report))]
         parts += [_metric_table(columns), _heading(tr("Plots")), *_plots(report, columns)]
@@ -144,6 +150,14 @@ def _likelihood_table(report: EvaluationReport) -> str:
         start = '<td class="part">' if name.startswith(" ") else "<td>"
         rows.append(f"<tr>{start}{escape(name.strip())}</td>{cells}</tr>")
     return _table((f"<th>{escape(tr(one))}</th>" for one in LIKELIHOOD_HEADINGS), rows)
+
+
+def _reader_table(report: ReaderReport) -> str:
+    rows = []
+    for name, *values in reader_rows(report):
+        cells = "".join(f'<td class="value">{escape(value)}</td>' for value in values)
+        rows.append(f"<tr><td>{escape(name)}</td>{cells}</tr>")
+    return _table((f"<th>{escape(head)}</th>" for head in reader_headings()), rows)
 
 
 def _metric_table(columns: Sequence[LabeledColumn]) -> str:

@@ -11,7 +11,13 @@ from rich.cells import cell_len
 from poetgen.evaluation.comparison import Comparison
 from poetgen.evaluation.intervals import Estimate
 from poetgen.evaluation.metrics.table import ALL, METRICS, Metric
-from poetgen.evaluation.report import NOTHING, EvaluationReport, ReportColumn, RunReport
+from poetgen.evaluation.report import (
+    NOTHING,
+    EvaluationReport,
+    ReaderReport,
+    ReportColumn,
+    RunReport,
+)
 from poetgen.language import tr, tr_noop, tr_plural
 from poetgen.prosody.forms import FORMS, OTHER
 from poetgen.runs import BEST
@@ -375,6 +381,52 @@ def _named_likelihoods(report: EvaluationReport) -> "Iterator[tuple[str, Likelih
             yield f"  {tr(_CONDITIONS[name], num=one.poems)}", one
         for order, one in likelihood.baseline.items():
             yield f"  {tr('Kneser–Ney, order {order}', order=order)}", one
+
+
+def reader_headings() -> list[str]:
+    """Return the headings of `reader_rows`."""
+    return [
+        tr("told from real Tang poems"),
+        tr("all forms"),
+        tr("pools of five"),
+        *FORMS,
+    ]
+
+
+def reader_rows(report: ReaderReport) -> Iterator[list[str]]:
+    """Yield the cells of each source: the accuracy of the strongest judges, with intervals."""
+    names = short_names([row.name for row in report.rows])
+    for row in report.rows:
+        name = names[row.name]
+        if row.temperature is not None:
+            name += f" T {row.temperature:g}"
+        verdicts = [row.forms.get(form) for form in FORMS]
+        yield [
+            name,
+            *(" ".join(format_estimate(one)) for one in (row.pooled, row.pools)),
+            *(
+                f"{' '.join(format_estimate(one.accuracy, one.num_judged))} {tr(one.judge)}"
+                if one
+                else _NO_VALUE
+                for one in verdicts
+            ),
+        ]
+
+
+def reader_notes(report: ReaderReport) -> list[str]:
+    """Return what the numbers of the reader's test mean."""
+    return [
+        tr(
+            "Accuracy in % with a 95% interval, in telling poems from real Tang poems of the same form: "
+            "50 is a guess."
+        ),
+        tr(
+            "Three judges learn from {num:,} poems of each source at most; the one that is best on "
+            "poems for selection judges others.",
+            num=report.size,
+        ),
+        tr("Generated poems: form given, nothing enforced; seed {seed}.", seed=report.seed),
+    ]
 
 
 def sections(columns: Sequence[LabeledColumn]) -> list[Section]:

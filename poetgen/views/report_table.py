@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from poetgen.evaluation.metrics.table import ALL, METRICS
-from poetgen.evaluation.report import EvaluationReport
+from poetgen.evaluation.report import EvaluationReport, ReaderReport
 from poetgen.language import tr
 from poetgen.views.report_rows import (
     LIKELIHOOD_HEADINGS,
@@ -21,6 +21,9 @@ from poetgen.views.report_rows import (
     labeled_columns,
     legend,
     likelihood_rows,
+    reader_headings,
+    reader_notes,
+    reader_rows,
     sections,
     settings_rows,
     summary,
@@ -32,12 +35,17 @@ _COMPARISON = "{:>5} {:>11} {:>7}"
 _SHORT_COMPARISON = "{0:>5} {2:>7}"
 # Widths of columns, the gap of two included.
 _LABEL_WIDTH, _REFERENCE_WIDTH, _COLUMN_WIDTH, _FORM_WIDTH = 21, 19, 27, 15
+_READER_WIDTH = 180
 
 
 def full_width(report: EvaluationReport) -> int:
     """Return the width of a table of all columns, in characters."""
     num_columns = len(labeled_columns(report))
-    return max(100, _LABEL_WIDTH + _REFERENCE_WIDTH + _COLUMN_WIDTH * num_columns)
+    return max(
+        100,
+        _READER_WIDTH if report.reader else 0,
+        _LABEL_WIDTH + _REFERENCE_WIDTH + _COLUMN_WIDTH * num_columns,
+    )
 
 
 def report_tables(report: EvaluationReport, width: int) -> Group:
@@ -51,6 +59,8 @@ def report_tables(report: EvaluationReport, width: int) -> Group:
         blocks.append(Text(tr("None of the generated poems has one of the four forms.")))
     if any(run.likelihood for run in report.runs):
         blocks.append(_likelihood_table(report))
+    if report.reader:
+        blocks.append(_reader_table(report.reader))
     if found:
         per_table = max(1, (width + 2 - _LABEL_WIDTH - _REFERENCE_WIDTH) // _COLUMN_WIDTH)
         parts = _parts(len(columns), per_table)
@@ -118,6 +128,14 @@ def _likelihood_table(report: EvaluationReport) -> Group:
     for cells in likelihood_rows(report):
         table.add_row(*map(escape, cells))
     return _titled(tr("Likelihood of the real poems"), table)
+
+
+def _reader_table(report: ReaderReport) -> Group:
+    table = _table(*reader_headings())
+    for cells in reader_rows(report):
+        table.add_row(*map(escape, cells))
+    notes = Text("\n".join(reader_notes(report)))
+    return Group(_titled(tr("The reader's test"), table), notes)
 
 
 def _metric_table(

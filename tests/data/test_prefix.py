@@ -97,7 +97,7 @@ def test_uses_of_every_earlier_character(ids: list[int], num_before: int) -> Non
 
 
 def test_uses_are_numbered_without_gaps() -> None:
-    assert NUM_USES == 3 * len(RELATIONS)
+    assert 3 * len(RELATIONS) == NUM_USES
 
 
 @pytest.mark.parametrize(("line", "row"), [(0, 0), (31, 31), (32, 30), (33, 31), (50, 30)])

@@ -19,11 +19,13 @@ SHAPES = {
     "gru": ModelConfig(cell="gru", embedding_size=12, hidden_size=16, num_layers=2),
     "rnn": ModelConfig(cell="rnn", embedding_size=12, hidden_size=16, num_layers=1),
     "untied": ModelConfig(tie_embeddings=False, embedding_size=12, hidden_size=16, num_layers=1),
-    "verse": ModelConfig(
-        embedding_size=12, hidden_size=16, verse_inputs=True, reuse_term="gated"
-    ),
+    "verse": ModelConfig(embedding_size=12, hidden_size=16, verse_inputs=True, reuse_term="gated"),
     "untied verse": ModelConfig(
-        tie_embeddings=False, embedding_size=12, hidden_size=16, verse_inputs=True, reuse_term="fixed"
+        tie_embeddings=False,
+        embedding_size=12,
+        hidden_size=16,
+        verse_inputs=True,
+        reuse_term="fixed",
     ),
     "wide": ModelConfig(embedding_size=8, hidden_size=1100, num_layers=1),
 }

@@ -196,3 +196,17 @@ def test_likelihoods_of_all_orders_by_default() -> None:
     found = kneser_ney_likelihoods(train, [Poem("山云。"), Poem("云。")], vocab)
     assert list(found) == [2, 3, 4, 5]
     assert all(one.tokens == 7 and math.isfinite(one.nats) for one in found.values())
+
+
+def test_distribution_agrees_with_the_probability_of_each_symbol() -> None:
+    rng = random.Random(3)
+    texts = [[0, *(rng.randrange(1, 9) for _ in range(rng.randrange(3, 12)))] for _ in range(60)]
+    kn = model(texts, 4, num_symbols=9)
+    for text in [*texts[:10], [0, 3, 3, 3, 3, 7, 2, 2, 8]]:
+        for length in range(1, len(text) + 1):
+            for order in (2, 3, 4):
+                found = kn.distribution(text[:length], order)
+                assert found[START] == 0
+                assert found.sum() == pytest.approx(1)
+                expected = [p(kn, text[:length], symbol, order) for symbol in range(1, 9)]
+                assert found[1:] == pytest.approx(expected)

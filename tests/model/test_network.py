@@ -232,7 +232,9 @@ def test_new_verse_inputs_and_reuse_term_change_nothing() -> None:
 
 def test_verse_inputs_are_facing_rhyme_line_and_place() -> None:
     network = verse_network()
-    (after_fourth,) = network.inputs(POEM[:, :5])[:, 4]  # 甲乙，丙: the next faces 乙, the rhyme is 乙
+    (after_fourth,) = network.inputs(POEM[:, :5])[
+        :, 4
+    ]  # 甲乙，丙: the next faces 乙, the rhyme is 乙
     expected = network.embedding[10] + network.facing @ network.embedding[9]
     expected += network.rhyme @ network.embedding[9] + network.line[1] + network.place[1]
     assert_same(after_fourth, expected)
