@@ -33,6 +33,8 @@ FLOOR_OF = {part: floor for floor, parts in enumerate(FLOORS) for part in parts}
 TORCH_MODULES = {
     "poetgen.data.batches",
     "poetgen.engine.torch_products",
+    "poetgen.evaluation.reader.judges",
+    "poetgen.evaluation.reader.trial",
     "poetgen.inspection.gradients",
     "poetgen.model.cell",
     "poetgen.model.dropout",

@@ -11,10 +11,11 @@ On the CPU, the output layer and its gradients are computed for about a thousand
 logits of a whole batch take hundreds of megabytes, which are slow to allocate and to read and write several
 times; a block is in memory that is used again.
 
-Shape suffixes: B rows, T positions, N counted tokens, F features, V vocabulary size, K token classes.
+Shape suffixes: B rows, T positions, N counted tokens, J earlier positions, F features, V vocabulary size,
+K token classes.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -47,19 +48,30 @@ def training_loss(
     device = features_NF.device.type
     if torch.is_autocast_enabled(device):
         features_NF = features_NF.to(torch.get_autocast_dtype(device))
+    targets_N = batch.targets_BT[counted_BT]
     used = network.used_tokens(batch.tokens_BT, counted_BT)
-    terms_NJ = None if used is None else network.reuse_terms(features_NF, used.kinds_NJ).float()
+    if used is None:
+        used_NJ, terms_NJ = targets_N.new_empty(len(targets_N), 0), features_NF[:, :0].float()
+    else:
+        used_NJ, terms_NJ = used.tokens_NJ, network.reuse_terms(features_NF, used.kinds_NJ).float()
     with torch.autocast(device, enabled=False):  # the dtype of the features is that of the products
         loss, nats_N = _OutputLoss.apply(  # type: ignore[no-untyped-call]  # by torch
             features_NF,
             network.output_matrix,
             network.output_bias,
-            batch.targets_BT[counted_BT],
-            token_class_loss_weight,
             terms_NJ,
-            None if used is None else used.tokens_NJ,
+            _Targets(targets_N, used_NJ, token_class_loss_weight),
         )
     return loss, nats_N
+
+
+class _Targets(NamedTuple):
+    """What the loss is computed against."""
+
+    targets_N: Tensor
+    used_NJ: Tensor
+    """The tokens before each; no column without a reuse term."""
+    token_class_loss_weight: float
 
 
 class _OutputLoss(torch.autograd.Function):
@@ -71,35 +83,32 @@ class _OutputLoss(torch.autograd.Function):
         features_NF: Tensor,
         output_VF: Tensor,
         bias_V: Tensor,
-        targets_N: Tensor,
-        token_class_loss_weight: float,
-        terms_NJ: Tensor | None,
-        used_NJ: Tensor | None,
+        terms_NJ: Tensor,
+        targets: _Targets,
     ) -> tuple[Tensor, Tensor]:
         """Return the mean loss, and the nats of each token, (N,) in fp32.
 
-        `terms_NJ` are added to the logits of `used_NJ`, the tokens before each.
+        `terms_NJ` are added to the logits of the tokens used before.
         """
+        targets_N, used_NJ, token_class_loss_weight = targets
         num, is_cpu = len(targets_N), targets_N.device.type == "cpu"
         num_block = max(1, _BLOCK_VALUES // len(output_VF)) if is_cpu else num
         matrix_VF, cast_bias_V = (one.to(features_NF.dtype) for one in (output_VF, bias_V))
         grad_NF = torch.empty_like(features_NF)
         grad_VF, grad_V = torch.zeros_like(output_VF), torch.zeros_like(bias_V)
         losses_N, nats_N = targets_N.new_empty((2, num), dtype=torch.float32)
-        grad_NJ = None if terms_NJ is None else torch.empty_like(terms_NJ)
+        grad_NJ = torch.empty_like(terms_NJ)
         block_NV = bias_V.new_empty((min(num, num_block), len(bias_V)))
         for start in range(0, num, num_block):
             rows = slice(start, start + num_block)
             x_NF = features_NF[rows]
             logits_NV = block_NV[: len(x_NF)]
             _linear(x_NF, matrix_VF, cast_bias_V, out=logits_NV)
-            if terms_NJ is not None and used_NJ is not None:
-                logits_NV.scatter_add_(1, used_NJ[rows], terms_NJ[rows])
+            logits_NV.scatter_add_(1, used_NJ[rows], terms_NJ[rows])
             losses_N[rows], nats_N[rows] = _replace_by_gradient(
                 logits_NV, targets_N[rows], token_class_loss_weight
             )
-            if grad_NJ is not None and used_NJ is not None:
-                grad_NJ[rows] = logits_NV.gather(1, used_NJ[rows])
+            grad_NJ[rows] = logits_NV.gather(1, used_NJ[rows])
             grad_V += logits_NV.sum(dim=0)
             grad_NV = logits_NV.to(features_NF.dtype)
             # Scaled before the result is rounded to the dtype.
@@ -112,10 +121,7 @@ class _OutputLoss(torch.autograd.Function):
             grad_NF,
             grad_VF.div_(num),
             grad_V.div_(num),
-            None,
-            None,
-            None if grad_NJ is None else grad_NJ.div_(num),
-            None,
+            grad_NJ.div_(num),
         )
         ctx.mark_non_differentiable(nats_N)
         return losses_N.mean(), nats_N
@@ -123,7 +129,7 @@ class _OutputLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
         """Return the gradients of the mean loss times that of what follows it."""
-        return tuple(None if one is None else one * grads[0] for one in ctx.gradients)
+        return *(gradient * grads[0] for gradient in ctx.gradients), None
 
 
 def _linear(x_NF: Tensor, matrix_VF: Tensor, bias_V: Tensor, *, out: Tensor) -> None:

@@ -132,3 +132,29 @@ def test_training_loss_in_bf16_is_as_near_as_autograd() -> None:
     assert nats_N.dtype == torch.float32
     assert float(loss.detach()) == pytest.approx(float(by_autograd.detach()), abs=2e-3)
     assert error(gradients(loss, network)) < 1.2 * error(gradients(by_autograd, network))
+
+
+def test_training_loss_with_reuse_term_equals_cross_entropy() -> None:
+    torch.manual_seed(2)
+    config = ModelConfig(
+        embedding_size=6, hidden_size=8, num_layers=1, verse_inputs=True, reuse_term="gated"
+    )
+    network = PoemRNN(40, config).eval()
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.copy_(torch.randn_like(weight) * 0.4)
+    tokens = torch.randint(8, 20, (3, 12))
+    tokens[:, 0], tokens[:, 6] = BOS, 5
+    targets = torch.roll(tokens, -1, 1)
+    targets[:, -1] = PAD
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    loss, nats_N = training_loss(network, Batch(tokens, targets), 0.0)
+    logits_BTV, _ = network(tokens)
+    expected = cross_entropy(logits_BTV[:, :-1].flatten(0, 1), targets[:, :-1].flatten())
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert nats_N.mean().item() == pytest.approx(loss.item(), rel=1e-6)
+    pairs = zip(
+        torch.autograd.grad(loss, weights), torch.autograd.grad(expected, weights), strict=True
+    )
+    for found, reference in pairs:
+        torch.testing.assert_close(found, reference, rtol=1e-4, atol=1e-6)

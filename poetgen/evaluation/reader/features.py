@@ -7,6 +7,7 @@ comes from.
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,7 +132,7 @@ class PoemFeatures:
 
     def _surprise(self, poem: Poem, nats: Floats) -> list[float]:
         starts = np.cumsum([0, *(len(line) + 1 for line in poem.lines)])
-        lines = [nats[a : b - 1].mean() for a, b in zip(starts, starts[1:], strict=False)]
+        lines = [nats[a : b - 1].mean() for a, b in pairwise(starts)]
         return [nats.mean(), nats.var(), max(lines), min(lines)]
 
     def _frequency(self, poem: Poem) -> list[float]:
@@ -168,8 +169,8 @@ def _repeats(poem: Poem) -> list[float]:
     characters, lines = poem.characters, poem.lines
     num = max(1, len(characters))
     counts = Counter(characters)
-    before = sum(len(set(line) & set(next_)) for line, next_ in zip(lines, lines[1:], strict=False))
-    doubled = sum(a == b for line in lines for a, b in zip(line, line[1:], strict=False))
+    before = sum(len(set(line) & set(following)) for line, following in pairwise(lines))
+    doubled = sum(a == b for line in lines for a, b in pairwise(line))
     return [
         (len(characters) - len(counts)) / num,
         sum(len(line) - len(set(line)) for line in lines) / num,

@@ -77,7 +77,7 @@ def test_deal_gives_each_part_its_own_poems() -> None:
     assert totals(counts) == dict.fromkeys(FORMS, 10)
     dealt = deal(poems, counts)
     assert [len(dealt[part][FORM]) for part in PARTS] == [5, 2, 3]
-    assert sum((dealt[part][FORM] for part in PARTS), []) == poems[FORM]
+    assert [poem for part in PARTS for poem in dealt[part][FORM]] == poems[FORM]
 
 
 def test_kneser_ney_poems_have_the_form_and_the_seed() -> None:
@@ -97,15 +97,8 @@ def test_song_poems_are_not_known_ones(tmp_path: Path) -> None:
     assert {poem.text for poem in found} == {poem.text for poem in poems[5:]}
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train judges briefly; generate nothing by a Kneser–Ney model."""
-    monkeypatch.setattr(SequenceJudge, "num_epochs", 2)
-    monkeypatch.setattr(trial, "_opponents", opponents)
-
-
 def opponents(
-    _bundles: object, eval_set: EvaluationSet, real: RealSource, config: ReaderConfig
+    _bundles: object, _eval_set: EvaluationSet, real: RealSource, config: ReaderConfig
 ) -> list[Opponent]:
     """Return poems by the same rule as the real ones, and the same with their characters shuffled."""
     counts = real.counts(config.size)
@@ -119,7 +112,10 @@ def opponents(
 
 
 @pytest.fixture
-def report(quick: None) -> ReaderReport:
+def report(monkeypatch: pytest.MonkeyPatch) -> ReaderReport:
+    """Train judges briefly on poems whose sources are known."""
+    monkeypatch.setattr(SequenceJudge, "num_epochs", 2)
+    monkeypatch.setattr(trial, "_opponents", opponents)
     return reader_test([], evaluation_set(), ReaderConfig(size=150))
 
 
