@@ -83,7 +83,7 @@ class ModelConfig(_Section):
     tie_embeddings: bool = True
     """Share the weights of the output projection with the embedding, true or false."""
     verse_inputs: bool = False
-    """Also read line, place, the facing character of the line before and the last rhyme, true or false."""
+    """Also read line, position, facing character of the line before and last rhyme, true or false."""
     reuse_term: ReuseTerm = "off"
     """Learned term on the logits of characters already used in the poem: off, fixed or gated."""
     embedding_init: EmbeddingInit = "uniform"

@@ -1,10 +1,10 @@
-"""What the beginning of a poem tells about the next token: where it stands, and what stood before it.
+"""Facts about the next token of a poem that follow from its beginning: its line, its position, its uses.
 
 A recurrent network must remember such facts in its state, and forgets most of them.  Here they are
 computed from the ids, for every position of a sequence at once, and given to the network as they are.
 
-The next token of a poem has a *line* and a *place* in it, both from 0.  Its *facing* character has the
-same place in the line before.  The *rhyme* is the last character of the last sentence; in the first
+The next token of a poem has a *line* and a *position* in it, both from 0.  Its *facing* character has the
+same position in the line before.  The *rhyme* is the last character of the last sentence; in the first
 sentence, of the last line.
 
 Shape suffixes: B rows, T positions, J earlier positions.
@@ -20,10 +20,10 @@ from poetgen.prosody.marks import MARKS, STOPS
 
 Ids: TypeAlias = NDArray[np.intp]
 
-MAX_PLACES = 16
-"""Places that are told apart; later ones count as the last."""
+MAX_POSITIONS = 16
+"""Positions that are distinguished; later ones count as the last."""
 MAX_LINES = 32
-"""Lines that are told apart; later ones count as the last two, in turn."""
+"""Lines that are distinguished; later ones count as the last two, in turn."""
 
 RELATIONS = (
     "before the poem",
@@ -34,13 +34,13 @@ RELATIONS = (
     "two lines before",
     "earlier",
 )
-"""How an earlier character stands to the next token, by where it was used."""
+"""Relations of an earlier character to the next token."""
 FREQUENCY_RANKS = (150, 1000)
 """Ranks by frequency at which a character counts as less common, and as rare."""
 NUM_USES = len(RELATIONS) * (len(FREQUENCY_RANKS) + 1)
-"""Kinds of use: each relation with each class of frequency."""
+"""Classes of use: each relation with each class of frequency."""
 NOT_USED = -1
-"""The kind of use of what is not a character."""
+"""The class of what is not a character."""
 
 _FIRST_CHARACTER = len(SPECIALS) + len(MARKS)
 _FIRST_MARK = len(SPECIALS)
@@ -52,10 +52,10 @@ class NextToken(NamedTuple):
 
     line: Ids
     """The number of its line in the poem."""
-    place: Ids
-    """Its place in the line."""
+    position: Ids
+    """Its position in the line."""
     facing: Ids
-    """The id at the same place of the line before; `PAD` if there is none."""
+    """The id at the same position of the line before; `PAD` if there is none."""
     rhyme: Ids
     """The id of the last rhyme; `PAD` if there is none."""
 
@@ -73,10 +73,10 @@ def next_tokens(tokens_BT: Ids) -> NextToken:
     is_start_BT = is_mark_BT | (tokens_BT == BOS)
     line_BT = is_mark_BT.cumsum(axis=1)
     start_BT = np.maximum.accumulate(np.where(is_start_BT, index_T, 0), axis=1)
-    place_BT = np.where(in_poem_BT, index_T - start_BT, 0)
+    position_BT = np.where(in_poem_BT, index_T - start_BT, 0)
     # The start of the line before each position's: what `start` was one position before this start.
     before_BT = np.take_along_axis(start_BT, np.maximum(start_BT - 1, 0), axis=1)
-    facing_at_BT = before_BT + 1 + place_BT
+    facing_at_BT = before_BT + 1 + position_BT
     has_facing_BT = (line_BT > 0) & (facing_at_BT < start_BT)
     facing_BT = np.take_along_axis(tokens_BT, np.where(has_facing_BT, facing_at_BT, 0), axis=1)
     is_stop_BT = np.isin(tokens_BT, _STOP_IDS) & in_poem_BT
@@ -86,17 +86,17 @@ def next_tokens(tokens_BT: Ids) -> NextToken:
     rhyme_BT = np.take_along_axis(tokens_BT, np.maximum(end_BT - 1, 0), axis=1)
     return NextToken(
         line_BT,
-        place_BT,
+        position_BT,
         np.where(has_facing_BT, facing_BT, PAD),
         np.where(line_BT > 0, rhyme_BT, PAD),
     )
 
 
-def table_places(facts: NextToken) -> tuple[Ids, Ids]:
-    """Return the rows of line and place in tables of `MAX_LINES` and `MAX_PLACES` rows."""
+def table_rows(facts: NextToken) -> tuple[Ids, Ids]:
+    """Return the rows of line and position in tables of `MAX_LINES` and `MAX_POSITIONS` rows."""
     last = MAX_LINES - 2 + (facts.line - MAX_LINES) % 2
     line_BT = np.where(facts.line < MAX_LINES, facts.line, last)
-    return line_BT, np.minimum(facts.place, MAX_PLACES - 1)
+    return line_BT, np.minimum(facts.position, MAX_POSITIONS - 1)
 
 
 def uses(tokens_BJ: Ids, facts: NextToken, positions: slice = slice(None)) -> Ids:
@@ -109,7 +109,7 @@ def uses(tokens_BJ: Ids, facts: NextToken, positions: slice = slice(None)) -> Id
     index_T1 = index_J[positions][:, None]
     in_poem_BJ = (tokens_BJ == BOS).cumsum(axis=1) > 0
     lines_back_BTJ = facts.line[:, positions, None] - facts.line[:, None, :]
-    is_facing_BTJ = facts.place[:, positions, None] == facts.place[:, None, :] - 1
+    is_facing_BTJ = facts.position[:, positions, None] == facts.position[:, None, :] - 1
     # The later assignment wins.
     relation_BTJ = np.full(lines_back_BTJ.shape, RELATIONS.index("earlier"))
     relation_BTJ[lines_back_BTJ == 2] = RELATIONS.index("two lines before")

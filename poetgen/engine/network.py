@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poetgen.config import ModelConfig
-from poetgen.data.prefix import NextToken, next_tokens, table_places, uses
+from poetgen.data.prefix import NextToken, next_tokens, table_rows, uses
 from poetgen.data.vocab import PAD
 from poetgen.engine.mathematics import sigmoid, tanh
 from poetgen.engine.products import NumpyProducts, Products, Whole
@@ -63,14 +63,14 @@ class LayerWeights:
 
 @dataclass(frozen=True)
 class VerseWeights:
-    """The weights of what a prefix tells about the next token (`poetgen.data.prefix`)."""
+    """The weights of the facts about the next token (`poetgen.data.prefix`)."""
 
     facing: QuantizedRows
     rhyme: QuantizedRows
     """Applied to the embedding of the facing character and of the last rhyme, (E, E) each."""
     line: QuantizedRows
-    place: QuantizedRows
-    """An embedding per line and per place."""
+    position: QuantizedRows
+    """An embedding per line and per position."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class NetworkWeights:
         is_tied = config.tie_embeddings
         verse = reuse = None
         if config.verse_inputs:
-            verse = VerseWeights(*map(matrix, ("facing", "rhyme", "line", "place")))
+            verse = VerseWeights(*map(matrix, ("facing", "rhyme", "line", "position")))
         if config.reuse_term != "off":
             gate = matrix("reuse_gate") if config.reuse_term == "gated" else None
             reuse = ReuseWeights(arrays["reuse_bias"], gate)
@@ -179,13 +179,13 @@ class State:
 
 @dataclass(frozen=True)
 class Features:
-    """What the logits of the next id are computed from."""
+    """The operands of the logits of the next id."""
 
     rows: QuantizedRows
     tokens_BT: NDArray[np.intp]
     """The ids read so far."""
     facts: NextToken | None = None
-    """What they tell about the next one; None: the network does not ask."""
+    """The facts about the next one; None: the network does not need them."""
 
 
 Gates: TypeAlias = Mapping[str, Float32]
@@ -326,13 +326,13 @@ class Network:
     def _with_verse_inputs(
         self, x: QuantizedRows, facts: NextToken, weights: VerseWeights
     ) -> QuantizedRows:
-        """Return the inputs of the lowest layer: the embedding, and what the prefix tells."""
-        line_BT, place_BT = table_places(facts)
+        """Return the inputs of the lowest layer: the embedding, and the facts about the next token."""
+        line_BT, position_BT = table_rows(facts)
         embedding = self.weights.embedding
         x_BE = x.values * x.scale[:, None]
         for ids_BT, matrix in ((facts.facing, weights.facing), (facts.rhyme, weights.rhyme)):
             x_BE += self._multiply(embedding.select(ids_BT[:, -1]), matrix).scaled()
-        for rows_BT, table in ((line_BT, weights.line), (place_BT, weights.place)):
+        for rows_BT, table in ((line_BT, weights.line), (position_BT, weights.position)):
             chosen = table.select(rows_BT[:, -1])
             x_BE += chosen.values * chosen.scale[:, None]
         return quantize_activations(x_BE)

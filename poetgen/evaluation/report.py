@@ -136,7 +136,7 @@ class ReferenceReport:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How well judges told the poems of one form from real ones."""
+    """The judges' accuracy on the poems of one form."""
 
     judge: str
     """The strongest on the selection poems, the only one that judged."""

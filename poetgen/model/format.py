@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 
 from poetgen.config import Config, ModelConfig, build_config, migrate
 from poetgen.data.bloom import MAX_HASHES
-from poetgen.data.prefix import MAX_LINES, MAX_PLACES, NUM_USES
+from poetgen.data.prefix import MAX_LINES, MAX_POSITIONS, NUM_USES
 from poetgen.data.vocab import SPECIALS, Vocabulary
 from poetgen.engine.quantize import SCALE
 from poetgen.errors import ConfigError, ModelFileError
@@ -236,7 +236,7 @@ def weight_shapes(vocab_size: int, config: ModelConfig) -> dict[str, tuple[int, 
         shapes["output"] = (vocab_size, hidden)
     if config.verse_inputs:
         shapes |= {"facing": (embedding, embedding), "rhyme": (embedding, embedding)}
-        shapes |= {"line": (MAX_LINES, embedding), "place": (MAX_PLACES, embedding)}
+        shapes |= {"line": (MAX_LINES, embedding), "position": (MAX_POSITIONS, embedding)}
     if config.reuse_term != "off":
         shapes["reuse_bias"] = (NUM_USES,)
     if config.reuse_term == "gated":

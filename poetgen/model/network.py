@@ -4,8 +4,8 @@ The same weights are evaluated in two ways: whole sequences with the fused kerne
 training and scoring, and single steps with `poetgen.model.cell`, for sampling.  The network works on
 ids only; characters are the vocabulary's.
 
-With `verse_inputs`, the lowest layer also reads what the prefix tells about the next token; with a
-`reuse_term`, the logits of characters already used in the poem are raised or lowered (`data.prefix`).
+With `verse_inputs`, the lowest layer also reads facts about the next token that follow from the prefix;
+with a `reuse_term`, the logits of characters already used are raised or lowered (`data.prefix`).
 
 Shape suffixes: B rows, T positions, J earlier positions, N counted positions, E embedding size, H hidden
 size, I input size of a layer, F features (H, or E after the projection of a tied model), V vocabulary
@@ -26,10 +26,10 @@ from torch.nn.functional import embedding, linear
 from poetgen.config import ModelConfig
 from poetgen.data.prefix import (
     MAX_LINES,
-    MAX_PLACES,
+    MAX_POSITIONS,
     NUM_USES,
     next_tokens,
-    table_places,
+    table_rows,
     uses,
 )
 from poetgen.errors import UsageError
@@ -96,7 +96,7 @@ class PoemRNN(nn.Module):
             self.facing = nn.Parameter(torch.zeros(embedding_size, embedding_size))
             self.rhyme = nn.Parameter(torch.zeros(embedding_size, embedding_size))
             self.line = nn.Parameter(torch.zeros(MAX_LINES, embedding_size))
-            self.place = nn.Parameter(torch.zeros(MAX_PLACES, embedding_size))
+            self.position = nn.Parameter(torch.zeros(MAX_POSITIONS, embedding_size))
         if config.reuse_term != "off":
             self.reuse_bias = nn.Parameter(torch.zeros(NUM_USES))
         if config.reuse_term == "gated":
@@ -146,13 +146,13 @@ class PoemRNN(nn.Module):
         x_BTE = embedding(tokens_BT, matrix_VE)
         if self.config.verse_inputs:
             facts = next_tokens(tokens_BT.cpu().numpy())
-            line_BT, place_BT, facing_BT, rhyme_BT = (
+            line_BT, position_BT, facing_BT, rhyme_BT = (
                 torch.from_numpy(ids).to(tokens_BT.device)
-                for ids in (*table_places(facts), facts.facing, facts.rhyme)
+                for ids in (*table_rows(facts), facts.facing, facts.rhyme)
             )
             x_BTE = x_BTE + linear(embedding(facing_BT, matrix_VE), self.facing)
             x_BTE = x_BTE + linear(embedding(rhyme_BT, matrix_VE), self.rhyme)
-            x_BTE = x_BTE + embedding(line_BT, self.line) + embedding(place_BT, self.place)
+            x_BTE = x_BTE + embedding(line_BT, self.line) + embedding(position_BT, self.position)
         return x_BTE
 
     def used_tokens(self, tokens_BT: Tensor, counted_BT: Tensor) -> UsedTokens | None:

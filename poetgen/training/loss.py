@@ -66,7 +66,7 @@ def training_loss(
 
 
 class _Targets(NamedTuple):
-    """What the loss is computed against."""
+    """The targets of the loss."""
 
     targets_N: Tensor
     used_NJ: Tensor

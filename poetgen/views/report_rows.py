@@ -386,7 +386,7 @@ def _named_likelihoods(report: EvaluationReport) -> "Iterator[tuple[str, Likelih
 def reader_headings() -> list[str]:
     """Return the headings of `reader_rows`."""
     return [
-        tr("told from real Tang poems"),
+        tr("accuracy against real Tang poems"),
         tr("all forms"),
         tr("pools of five"),
         *FORMS,

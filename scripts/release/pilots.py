@@ -44,7 +44,9 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, required=True, help="the folder of the Tang poems")
     parser.add_argument("--only", nargs="*", choices=PILOTS, default=list(PILOTS))
     parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2, 3])
-    parser.add_argument("--table", action="store_true", help="print the table of finished runs only")
+    parser.add_argument(
+        "--table", action="store_true", help="print the table of finished runs only"
+    )
     arguments = parser.parse_args()
     if not arguments.table:
         for seed in arguments.seeds:

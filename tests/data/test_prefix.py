@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from poetgen.data.prefix import (
     MAX_LINES,
-    MAX_PLACES,
+    MAX_POSITIONS,
     NOT_USED,
     NUM_USES,
     RELATIONS,
     next_tokens,
-    table_places,
+    table_rows,
     uses,
 )
 from poetgen.data.vocab import BOS, EOS, PAD, UNK
@@ -104,9 +104,9 @@ def test_uses_are_numbered_without_gaps() -> None:
 def test_late_lines_count_as_the_last_two(line: int, row: int) -> None:
     assert MAX_LINES == 32
     ids = np.array([[BOS, *[COMMA] * line, 9, EOS]])
-    assert table_places(next_tokens(ids))[0][0, -1] == row
+    assert table_rows(next_tokens(ids))[0][0, -1] == row
 
 
-def test_late_places_count_as_the_last() -> None:
+def test_late_positions_count_as_the_last() -> None:
     ids = np.array([[BOS, *[9] * 40]])
-    assert table_places(next_tokens(ids))[1].tolist() == [[*range(MAX_PLACES), *[15] * 25]]
+    assert table_rows(next_tokens(ids))[1].tolist() == [[*range(MAX_POSITIONS), *[15] * 25]]

@@ -230,13 +230,13 @@ def test_new_verse_inputs_and_reuse_term_change_nothing() -> None:
     assert torch.equal(network(tokens)[0], plain(tokens)[0])
 
 
-def test_verse_inputs_are_facing_rhyme_line_and_place() -> None:
+def test_verse_inputs_are_facing_rhyme_line_and_position() -> None:
     network = verse_network()
     (after_fourth,) = network.inputs(POEM[:, :5])[
         :, 4
     ]  # 甲乙，丙: the next faces 乙, the rhyme is 乙
     expected = network.embedding[10] + network.facing @ network.embedding[9]
-    expected += network.rhyme @ network.embedding[9] + network.line[1] + network.place[1]
+    expected += network.rhyme @ network.embedding[9] + network.line[1] + network.position[1]
     assert_same(after_fourth, expected)
 
 

@@ -1,4 +1,4 @@
-"""What a reader can count in a poem: repeats, rhyme, tones, phrases seen elsewhere, parallelism, surprise.
+"""Features that a reader can count: repeats, rhyme, tones, phrases seen elsewhere, parallelism, surprise.
 
 Features that compare with other text use a *background*: a half of the training split that no judged poem
 comes from.

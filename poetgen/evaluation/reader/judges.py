@@ -100,7 +100,7 @@ class FeatureJudge:
 
 
 class PhraseJudge:
-    """Logistic regression on hashed characters, pairs of neighbours, and pairs across a couplet."""
+    """Logistic regression on hashed characters, adjacent pairs, and pairs across a couplet."""
 
     name = tr_noop("phrases")
 

@@ -101,7 +101,7 @@ def _bit(poem: Poem) -> int:
 
 @dataclass(frozen=True)
 class Opponent:
-    """What is told apart from real poems: named poems, by part and form."""
+    """A named source of poems to be distinguished from real ones, by part and form."""
 
     name: str
     parts: Mapping[str, PoemsByForm]
@@ -137,7 +137,7 @@ def song_poems(folder: Path, known: Iterable[Poem]) -> PoemsByForm:
 def kneser_ney_poems(train: Sequence[Poem], counts: Mapping[str, int], seed: int) -> PoemsByForm:
     """Return poems drawn from a Kneser–Ney model of `train`, given the form.
 
-    Each place of the form takes a character, or a mark, from the model's distribution there.
+    Each position of the form takes a character from the model's distribution there; marks are given.
     """
     vocab = Vocabulary.build(train, min_count=2)
     model = KneserNey(

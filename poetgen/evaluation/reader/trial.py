@@ -3,7 +3,7 @@
 1. Per form, generated poems (form given, nothing enforced) and real poems of the training split train
    three judges of different kinds (`judges`).
 2. The judge with the best accuracy on selection poems is the strongest; only it judges the poems of the
-   evaluation set and as many generated ones that no judge has seen.
+   evaluation set and the same number of generated ones that no judge has seen.
 3. Its accuracy is 50% if it cannot tell them apart.  Pools of five poems of one source are judged by the
    sum of their scores.
 
