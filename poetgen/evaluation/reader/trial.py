@@ -79,7 +79,7 @@ def reader_test(
     num_models = len(bundles) * len(config.temperatures)
     trials.insert(num_models, (first, Opponent(tr("other real poems"), second.parts)))
     with Stage(tr("reader's test"), len(trials) * len(FORMS)) as stage:
-        rows = [_row(source, one, features, config, stage) for source, one in trials]
+        rows = [judge_source(source, one, features, config, stage) for source, one in trials]
     return ReaderReport(config.size, config.seed, rows)
 
 
@@ -105,13 +105,14 @@ def _opponents(
     yield Opponent(tr("Kneser–Ney model"), deal(drawn, counts))
 
 
-def _row(
+def judge_source(
     real: RealSource,
     opponent: Opponent,
     features: PoemFeatures,
     config: ReaderConfig,
     stage: Stage,
 ) -> ReaderRow:
+    """Return how well judges tell a source from real poems; advance `stage` once per form."""
     verdicts: dict[str, Verdict] = {}
     for form in FORMS:
         data = {part: _labeled(real.parts, opponent.parts, part, form, config) for part in PARTS}
