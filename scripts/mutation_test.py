@@ -43,7 +43,7 @@ TARGETS = {
     "poetgen/training/checkpoint.py": ["tests/training/test_checkpoint.py"],
     "poetgen/files.py": ["tests/test_files.py"],
 }
-"""Files and folders to change, and the tests that should notice; a test named like the module goes first."""
+"""Files and folders to change, and the tests that should notice; one named like the module goes first."""
 RESULTS = ROOT / "build" / "mutants.jsonl"
 TIMEOUT_SECONDS = 300
 

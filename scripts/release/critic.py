@@ -1,10 +1,10 @@
-"""Measure whether a critic chooses better candidates: python scripts/release/critic.py --model NAME --corpus PATH.
+"""Measure whether a critic chooses better candidates: scripts/release/critic.py --model NAME --corpus PATH.
 
-A critic is a small network that learns by noise-contrastive estimation to tell the model's own samples from
-poems of the training split (a residual energy, Deng et al. 2020).  Its logit estimates ln p(model)/p(poets),
-so drawing one of N candidates with weights exp(−logit) moves the samples towards the poets'.  The reader's
-test, whose judges share nothing with the critic, then judges samples with N = 1 and with N = 8; distinct-2
-and self-BLEU show what the choice costs in diversity.  Takes about half an hour on two cores.
+A critic is a small network that learns by noise-contrastive estimation to distinguish the model's own
+samples from poems of the training split (a residual energy, Deng et al. 2020).  Its logit estimates
+ln p(model)/p(poets), so drawing one of N candidates with weights exp(−logit) moves the samples towards the
+poets'.  The reader's test, whose judges share nothing with the critic, then judges samples with N = 1 and
+with N = 8; distinct-2 and self-BLEU show the effect on diversity.  Takes about half an hour on two cores.
 """
 
 from argparse import ArgumentParser
