@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from poetgen.data.poem import Poem
 from poetgen.evaluation.comparison import Comparison, ComparisonsByForm
+from poetgen.evaluation.whole_poems import ShuffleTest
 
 if TYPE_CHECKING:
     from poetgen.engine.scoring import Likelihood
@@ -91,6 +92,10 @@ class ReportColumn:
     rank_frequency: RankFrequency
     examples: Sequence[tuple[str, Poem]]
     """(form, poem), not selected."""
+    whole_poems: Mapping[str, Comparison] = field(default_factory=dict)
+    """By informative measure, of all forms pooled."""
+    titled: int = 0
+    """Number of poems that were generated for the titles of real poems."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,8 @@ class ReferenceReport:
     """All poems of the evaluation set, by form."""
     second_sample: NullSample
     rank_frequency: RankFrequency
+    whole_poems: Mapping[str, ShuffleTest] = field(default_factory=dict)
+    """By measure, real poems against shuffled ones; empty without training text."""
 
 
 @dataclass(frozen=True)
@@ -149,8 +156,23 @@ def report_to_json(report: EvaluationReport) -> dict[str, Json]:
     sampling = settings.pop("sampling")
     return {
         "settings": settings | (sampling or {}),
-        "reference": asdict(report.reference) if report.reference else None,
+        "reference": _reference_json(report.reference) if report.reference else None,
         "runs": [_run_json(run) for run in report.runs],
+    }
+
+
+def _reference_json(reference: ReferenceReport) -> dict[str, Json]:
+    return asdict(reference) | {
+        "whole_poems": {
+            name: {
+                "poems": test.poems,
+                "area": asdict(test.area.rounded()),
+                "real": asdict(test.real.rounded()),
+                "shuffled": asdict(test.shuffled.rounded()),
+                "informative": test.informative,
+            }
+            for name, test in reference.whole_poems.items()
+        }
     }
 
 
@@ -195,6 +217,7 @@ def _column_json(column: ReportColumn) -> dict[str, Json]:
             form: {name: _comparison_json(one) for name, one in by_name.items()}
             for form, by_name in column.metrics.items()
         },
+        "whole_poems": {name: _comparison_json(one) for name, one in column.whole_poems.items()},
         "examples": [{"form": form, "poem": poem.text} for form, poem in column.examples],
     }
 
