@@ -90,10 +90,10 @@ def test_select_titled_skips_poems_without_title() -> None:
 
 
 def test_fit_needs_training_text_and_real_poems() -> None:
-    poems = verses("五绝", 200, 1)
+    poems = verses("五绝", 60, 1)
     assert fit_whole_poems([], poems, group_by_form(poems), seed=1) is None
     assert fit_whole_poems(poems, [], group_by_form([]), seed=1) is None
-    fitted = fit_whole_poems(poems, poems, group_by_form(poems), seed=1)
+    fitted = fit_whole_poems(poems * 5, poems, group_by_form(poems), seed=1)
     assert fitted is not None
     assert fitted.tests.keys() == {"coherence", "half_similarity"}  # no octaves, no titles
     assert fitted.titled == {}
