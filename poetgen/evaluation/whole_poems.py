@@ -79,12 +79,12 @@ class WholePoemBaseline:
 
         Only informative measures that need no title; the larger sample of a form is cut.
         """
-        groups = {
-            form: (poems[: len(real)], real[: len(poems)])
-            for form, poems in poems_by_form.items()
-            if poems and (real := self._real[form])
-        }
-        generated, real = ([p for group in groups.values() for p in group[i]] for i in (0, 1))
+        generated: list[Poem] = []
+        real: list[Poem] = []
+        for form, poems in poems_by_form.items():
+            num = min(len(poems), len(self._real[form]))
+            generated += poems[:num]
+            real += self._real[form][:num]
         return self._comparisons(generated, real, given_title=False)
 
     def compare_titled(self, poems: Sequence[tuple[Poem, Poem]]) -> dict[str, Comparison]:

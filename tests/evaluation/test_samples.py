@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -190,7 +191,7 @@ def test_sample_for_titles_pairs_poems_with_real_ones(tiny_config: Config) -> No
     real = [
         Poem(poem.text, title) for poem, title in zip(verses("五绝", 2, 1), "山云", strict=True)
     ]
-    request = {"temperature": 0.8, "seed": 3, "first_index": 7}
+    request: dict[str, Any] = {"temperature": 0.8, "seed": 3, "first_index": 7}
     pairs = sample_for_titles(generator, {"五绝": real, "七绝": []}, **request)
     assert [poem for poem, _ in pairs] == real
     # Each poem is that of its form, title and random stream.
