@@ -29,7 +29,7 @@ from threading import Lock
 
 from tqdm import tqdm
 
-from poetgen.evaluation.intervals import wilson
+from poetgen.evaluation.intervals import wilson_share
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = {
@@ -361,7 +361,7 @@ def show(mutants: list[Mutant]) -> None:
     known = results()
     tested = [(mutant, known[mutant]) for mutant in mutants if mutant in known]
     caught = sum(outcome != "survived" for _, outcome in tested)
-    share = wilson(caught, len(tested))
+    share = wilson_share(caught, max(1, len(tested)))
     print(
         f"{caught} of {len(tested)} mutants caught: "
         f"{share.value:.1%} [{share.low:.1%}, {share.high:.1%}]"

@@ -3,8 +3,8 @@
 1. Draw samples of real poems from the evaluation set (`comparison`).
 2. Score the evaluation set under each model (`likelihood`).
 3. Generate poems with each model at each temperature (`samples`).
-4. Measure them, and the same number of real poems (`comparison`, `metrics`).
-5. Let judges tell them from real poems, if asked (`reader`).
+4. Measure them, and the same number of real poems (`comparison`, `metrics`, `whole_poems`).
+5. Let judges distinguish them from real poems, if asked (`reader`).
 6. Return the report (`report`).
 """
 
@@ -41,7 +41,15 @@ from poetgen.evaluation.report import (
     RunReport,
     SamplingSettings,
 )
-from poetgen.evaluation.samples import FREE, MODES, SampleSet, count_forms, sample_by_form
+from poetgen.evaluation.samples import (
+    FREE,
+    MODES,
+    SampleSet,
+    count_forms,
+    sample_by_form,
+    sample_for_titles,
+)
+from poetgen.evaluation.whole_poems import WholePoemBaseline, fit_whole_poems, select_titled
 from poetgen.language import tr
 from poetgen.model.file import ModelBundle
 from poetgen.prosody.forms import FORMS
@@ -97,8 +105,14 @@ def evaluate_models(
     )
     counts = {form: len(real.first[form]) or config.samples_per_form for form in FORMS}
     modes = tuple(MODES) if config.constrained else (FREE,)
+    titled = select_titled(real.first) if eval_set.train else {}
     log_estimate(
-        bundles, eval_set.poems, counts, modes=modes, num_temperatures=len(config.temperatures)
+        bundles,
+        eval_set.poems,
+        counts,
+        titled=_count(titled),
+        modes=modes,
+        num_temperatures=len(config.temperatures),
     )
     settings = _settings(eval_set)
     runs = [_likelihood_run(bundle, eval_set, config) for bundle in bundles]
@@ -106,7 +120,8 @@ def evaluate_models(
     if not config.samples_per_form:
         return EvaluationReport(settings, None, runs, reader)
     *baselines, file_baseline = all_baselines = _real_baselines(bundles, eval_set, real, config)
-    reference = _reference(eval_set, all_baselines[0])
+    whole = fit_whole_poems(eval_set.train, eval_set.poems, real.first, seed=config.seed)
+    reference = _reference(eval_set, all_baselines[0], whole)
     particles = Options().particles if config.constrained else None
     sampling = SamplingSettings(counts, config.temperatures, config.seed, particles)
     sampled_runs = [
@@ -114,14 +129,16 @@ def evaluate_models(
             run,
             temperature=temperature,
             missing=baseline.background.missing,
-            columns=_sample_columns(bundle, sampling, temperature, baseline),
+            columns=_sample_columns(bundle, sampling, temperature, baseline, whole),
         )
         for bundle, run, baseline in zip(bundles, runs, baselines, strict=True)
         for temperature in config.temperatures
     ]
     missing = file_baseline.background.missing
     file_runs = [
-        RunReport(name, missing=missing, columns={FREE: _column(name, samples, file_baseline)})
+        RunReport(
+            name, missing=missing, columns={FREE: _column(name, samples, file_baseline, whole)}
+        )
         for name, samples in generated
     ]
     return EvaluationReport(
@@ -176,7 +193,9 @@ def _real_baselines(
     ]
 
 
-def _reference(eval_set: EvaluationSet, baseline: RealBaseline) -> ReferenceReport | None:
+def _reference(
+    eval_set: EvaluationSet, baseline: RealBaseline, whole: WholePoemBaseline | None
+) -> ReferenceReport | None:
     """Describe the real poems; None if none of them is in one of the forms."""
     real = baseline.real
     if not any(real.first.values()):
@@ -187,27 +206,47 @@ def _reference(eval_set: EvaluationSet, baseline: RealBaseline) -> ReferenceRepo
         forms=count_forms(eval_set.poems),
         second_sample=NullSample(_count(real.second), *count_flagged(second)),
         rank_frequency=rank_frequency(chain(*real.first.values())),
+        whole_poems=whole.tests if whole else {},
     )
 
 
 def _sample_columns(
-    bundle: ModelBundle, sampling: SamplingSettings, temperature: float, baseline: RealBaseline
+    bundle: ModelBundle,
+    sampling: SamplingSettings,
+    temperature: float,
+    baseline: RealBaseline,
+    whole: WholePoemBaseline | None,
 ) -> dict[str, ReportColumn]:
     """Generate poems with one model at one temperature, in each mode, and measure them."""
     columns = {}
     for mode in MODES if sampling.particles else (FREE,):
+        generator = Generator(bundle)
         samples = sample_by_form(
-            Generator(bundle),
+            generator,
             sampling.samples_per_form,
             temperature=temperature,
             seed=sampling.seed,
             mode=mode,
         )
-        columns[mode] = _column(model_name(bundle.path), samples, baseline)
+        column = _column(model_name(bundle.path), samples, baseline, whole)
+        titled = sample_for_titles(
+            generator,
+            whole.titled if whole else {},
+            temperature=temperature,
+            seed=sampling.seed,
+            first_index=sum(sampling.samples_per_form.values()),
+            mode=mode,
+        )
+        if whole and titled:
+            found = {**column.whole_poems, **whole.compare_titled(titled)}
+            column = replace(column, whole_poems=found, titled=len(titled))
+        columns[mode] = column
     return columns
 
 
-def _column(name: str, samples: SampleSet, baseline: RealBaseline) -> ReportColumn:
+def _column(
+    name: str, samples: SampleSet, baseline: RealBaseline, whole: WholePoemBaseline | None
+) -> ReportColumn:
     measured = baseline.cut(samples.poems)
     metrics = baseline.compare(measured, tr("{model}: measuring", model=name))
     if samples.forms:  # poems sorted by their form are in it by construction
@@ -225,6 +264,7 @@ def _column(name: str, samples: SampleSet, baseline: RealBaseline) -> ReportColu
         metrics=metrics,
         rank_frequency=rank_frequency(chain(*samples.poems.values())),
         examples=_examples(samples.poems),
+        whole_poems=whole.compare(measured) if whole else {},
     )
 
 

@@ -1,18 +1,22 @@
-"""95% confidence intervals of metrics that lie between 0 and 1.
+"""95% confidence intervals of metrics.
 
-A mean over poems is bootstrapped.  A metric of the whole sample that counts repetitions (distinct-n,
-self-BLEU, Jensen–Shannon) would be biased by that, because resampling repeats poems: there a jackknife
-deletes blocks of poems instead.
+A share of poems has a Wilson interval: the bootstrap of a rare share is too narrow (at p = 0.02 and 200
+poems it covers p in 91% of the samples, that of Wilson in 93%).  Any other mean over poems is
+bootstrapped.  A metric of the whole sample that counts repetitions (distinct-n, self-BLEU,
+Jensen–Shannon) would be biased by that, because resampling repeats poems: there a jackknife deletes
+blocks of poems instead.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 T = TypeVar("T")
+Floats: TypeAlias = NDArray[np.float64]
 
 NUM_RESAMPLES = 2000
 NUM_BLOCKS = 20
@@ -39,6 +43,23 @@ class Estimate:
         return Estimate(*(round(part, NUM_DIGITS) for part in (self.value, self.low, self.high)))
 
 
+def wilson_share(num_successes: int, num: int) -> Estimate:
+    """Return the share of `num_successes` in `num` trials, with the score interval of Wilson (1927).
+
+    Brown, Cai & DasGupta 2001 recommend it for small samples and rare events.
+
+    >>> wilson_share(0, 200).rounded()
+    Estimate(value=0.0, low=0.0, high=0.01885)
+    """
+    share, z2 = num_successes / num, _Z**2
+    center = (share + z2 / (2 * num)) / (1 + z2 / num)
+    reach = _Z * math.sqrt(share * (1 - share) / num + z2 / (4 * num**2)) / (1 + z2 / num)
+    # Without a success (or a failure) an end is exactly the share; rounding can move it past.
+    return Estimate(
+        share, max(0.0, min(share, center - reach)), min(1.0, max(share, center + reach))
+    )
+
+
 def bootstrap_mean(values: Sequence[float], *, seed: int) -> Estimate:
     """Return the mean of `values`, each in [0, 1], with the percentile interval of its bootstrap.
 
@@ -47,29 +68,22 @@ def bootstrap_mean(values: Sequence[float], *, seed: int) -> Estimate:
     0 or n successes in n trials, of width 1 − 0.025^(1/n).
     """
     sample = np.asarray(values, dtype=np.float64)
-    mean, num = float(sample.mean()), len(sample)
+    num = len(sample)
     if not sample.any():
         return _zero_estimate(num)
     if (sample == 1).all():
         return Estimate(1.0, _TAIL ** (1 / num), 1.0)
+    return percentile_mean(sample, seed=seed)
+
+
+def percentile_mean(values: Sequence[float] | Floats, *, seed: int) -> Estimate:
+    """Return the mean of `values`, which may lie anywhere, with its percentile interval."""
+    sample = np.asarray(values, dtype=np.float64)
+    mean, num = float(sample.mean()), len(sample)
     chosen = np.random.default_rng(seed).integers(num, size=(NUM_RESAMPLES, num))
     low, high = np.quantile(sample[chosen].mean(axis=1), [_TAIL, 1 - _TAIL])
     # Equal values: rounding can move the mean of a resample past the mean of the sample.
     return Estimate(mean, min(mean, float(low)), max(mean, float(high)))
-
-
-def wilson(num_successes: int, num_trials: int) -> Estimate:
-    """Return the share of successes, with Wilson's score interval (1927); 0 to 1 without a trial.
-
-    >>> wilson(50, 100).rounded()
-    Estimate(value=0.5, low=0.40383, high=0.59617)
-    """
-    if not num_trials:
-        return Estimate(0.5, 0.0, 1.0)
-    share, z2 = num_successes / num_trials, _Z**2 / num_trials
-    middle = (share + z2 / 2) / (1 + z2)
-    reach = math.sqrt(share * (1 - share) * z2 + z2**2 / 4) / (1 + z2)
-    return Estimate(share, max(0.0, middle - reach), min(1.0, middle + reach))
 
 
 def jackknife(
@@ -96,6 +110,31 @@ def jackknife(
     error = math.sqrt((num_blocks - 1) / num_blocks * spread)
     reach = t_quantile(num_blocks - 1) * error
     return Estimate(value, max(0.0, value - reach), min(1.0, value + reach))
+
+
+def area_under_curve(pairs: Sequence[tuple[float, float]]) -> Estimate:
+    """Return the probability that a first value exceeds a second one, ties counted half.
+
+    It is the area under the ROC curve of a classifier by this value.  The variance is that of DeLong et
+    al. 1988; the two values of a pair may depend on each other, so it is computed from the sums of both
+    components of a pair.  Needs two pairs or more.
+
+    >>> area_under_curve([(2.0, 1.0), (4.0, 3.0)]).value
+    0.75
+    """
+    firsts, seconds = np.asarray(pairs, dtype=np.float64).T
+    above, below = _shares_below(firsts, seconds), 1 - _shares_below(seconds, firsts)
+    area, num = float(above.mean()), len(pairs)
+    error = math.sqrt(float((above + below).var(ddof=1)) / num)
+    reach = _Z * error
+    return Estimate(area, max(0.0, area - reach), min(1.0, area + reach))
+
+
+def _shares_below(values: Floats, others: Floats) -> Floats:
+    """Return, for each of `values`, the share of `others` below it, those equal to it counted half."""
+    ordered = np.sort(others)
+    counts = np.searchsorted(ordered, values) + np.searchsorted(ordered, values, side="right")
+    return np.asarray(counts / (2 * len(others)), dtype=np.float64)
 
 
 def _zero_estimate(num: int) -> Estimate:

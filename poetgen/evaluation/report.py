@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from poetgen.data.poem import Poem
 from poetgen.evaluation.comparison import Comparison, ComparisonsByForm
-from poetgen.evaluation.intervals import Estimate, wilson
+from poetgen.evaluation.intervals import Estimate, wilson_share
+from poetgen.evaluation.whole_poems import ShuffleTest
 
 if TYPE_CHECKING:
     from poetgen.engine.scoring import Likelihood
@@ -92,6 +93,10 @@ class ReportColumn:
     rank_frequency: RankFrequency
     examples: Sequence[tuple[str, Poem]]
     """(form, poem), not selected."""
+    whole_poems: Mapping[str, Comparison] = field(default_factory=dict)
+    """By informative measure, of all forms pooled."""
+    titled: int = 0
+    """Number of poems that were generated for the titles of real poems."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,8 @@ class ReferenceReport:
     """All poems of the evaluation set, by form."""
     second_sample: NullSample
     rank_frequency: RankFrequency
+    whole_poems: Mapping[str, ShuffleTest] = field(default_factory=dict)
+    """By measure, real poems against shuffled ones; empty without training text."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +160,7 @@ class Verdict:
 
     @property
     def accuracy(self) -> Estimate:
-        return wilson(self.num_right, self.num_judged)
+        return wilson_share(self.num_right, self.num_judged)
 
 
 @dataclass(frozen=True)
@@ -164,9 +171,9 @@ class ReaderRow:
     temperature: float | None
     """None for what is not a model."""
     forms: Mapping[str, Verdict]
-    pooled: Estimate
-    """Accuracy over all forms."""
-    pools: Estimate
+    pooled: Estimate | None
+    """Accuracy over all forms; None if no form has enough poems."""
+    pools: Estimate | None
     """Accuracy on pools of poems, over all forms."""
 
 
@@ -198,7 +205,7 @@ def report_to_json(report: EvaluationReport) -> dict[str, Json]:
     sampling = settings.pop("sampling")
     return {
         "settings": settings | (sampling or {}),
-        "reference": asdict(report.reference) if report.reference else None,
+        "reference": _reference_json(report.reference) if report.reference else None,
         "runs": [_run_json(run) for run in report.runs],
         **({"reader": _reader_json(report.reader)} if report.reader else {}),
     }
@@ -210,8 +217,8 @@ def _reader_json(report: ReaderReport) -> dict[str, Json]:
             {
                 "name": row.name,
                 "temperature": row.temperature,
-                "pooled": asdict(row.pooled.rounded()),
-                "pools": asdict(row.pools.rounded()),
+                "pooled": asdict(row.pooled.rounded()) if row.pooled else None,
+                "pools": asdict(row.pools.rounded()) if row.pools else None,
                 "forms": {
                     form: asdict(one) | {"accuracy": asdict(one.accuracy.rounded())}
                     for form, one in row.forms.items()
@@ -219,6 +226,21 @@ def _reader_json(report: ReaderReport) -> dict[str, Json]:
             }
             for row in report.rows
         ]
+    }
+
+
+def _reference_json(reference: ReferenceReport) -> dict[str, Json]:
+    return asdict(reference) | {
+        "whole_poems": {
+            name: {
+                "poems": test.poems,
+                "area": asdict(test.area.rounded()),
+                "real": asdict(test.real.rounded()),
+                "shuffled": asdict(test.shuffled.rounded()),
+                "informative": test.informative,
+            }
+            for name, test in reference.whole_poems.items()
+        }
     }
 
 
@@ -263,6 +285,7 @@ def _column_json(column: ReportColumn) -> dict[str, Json]:
             form: {name: _comparison_json(one) for name, one in by_name.items()}
             for form, by_name in column.metrics.items()
         },
+        "whole_poems": {name: _comparison_json(one) for name, one in column.whole_poems.items()},
         "examples": [{"form": form, "poem": poem.text} for form, poem in column.examples],
     }
 

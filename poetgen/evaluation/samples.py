@@ -6,18 +6,18 @@ show what the model has learned.  Constrained samples: form, rhyme and tones are
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from poetgen.data.clean import clean_text, drop_reason
-from poetgen.data.conditions import known_forms
+from poetgen.data.conditions import TITLE, known_forms
 from poetgen.data.poem import Poem
 from poetgen.data.read import BrokenRecord, read
 from poetgen.errors import ConstraintError, CorpusError
 from poetgen.evaluation.comparison import PoemsByForm, group_by_form
 from poetgen.language import tr, tr_noop
-from poetgen.progress import Stage
+from poetgen.progress import Stage, track
 from poetgen.prosody.forms import FORMS, form_of
 from poetgen.runs import model_name
 from poetgen.sampling.generator import Generator, Sample
@@ -98,6 +98,46 @@ def sample_by_form(
             first_index += count  # a random stream for each poem
     num_generated = sum(map(len, poems.values()))
     return SampleSet(poems, form_given, num_generated, requested - num_generated)
+
+
+def supports_titles(generator: Generator) -> bool:
+    """Return whether the model was trained with titles as conditions."""
+    return TITLE in generator.bundle.vocab.ids
+
+
+def sample_for_titles(
+    generator: Generator,
+    titled: Mapping[str, Sequence[Poem]],
+    *,
+    temperature: float,
+    seed: int,
+    first_index: int,
+    mode: str = FREE,
+) -> list[tuple[Poem, Poem]]:
+    """Return pairs of a real poem and the poem generated for its form and title.
+
+    Empty for a model that was not trained with titles.  Poems whose constraints cannot be
+    met are absent.  `first_index` is that of the first random stream.
+    """
+    if not (supports_titles(generator) and any(titled.values())):
+        return []
+    form_given = supports_forms(generator) or mode != FREE
+    real = [(form, poem) for form, poems in titled.items() for poem in poems]
+    requests = [
+        generator.request(
+            replace(MODES[mode](form if form_given else "", temperature), title=poem.title),
+            seed=seed,
+            index=first_index + i,
+        )
+        for i, (form, poem) in enumerate(real)
+    ]
+    name = tr("{model}: generating poems for titles", model=model_name(generator.bundle.path))
+    results = generator.generate(requests, batch_size=BATCH_SIZE, scored=False)
+    return [
+        (poem, result.poem)
+        for (_, poem), result in zip(real, track(results, name, len(requests)), strict=True)
+        if isinstance(result, Sample)
+    ]
 
 
 def generate_poems(

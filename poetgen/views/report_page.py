@@ -10,6 +10,7 @@ from html import escape
 from poetgen.evaluation.comparison import Comparison
 from poetgen.evaluation.intervals import Estimate
 from poetgen.evaluation.metrics.table import METRICS
+from poetgen.evaluation.metrics.whole_poem import MEASURES
 from poetgen.evaluation.report import EvaluationReport, ReaderReport
 from poetgen.language import current_language, tr
 from poetgen.views.charts import (
@@ -38,6 +39,12 @@ from poetgen.views.report_rows import (
     sections,
     settings_rows,
     summary,
+)
+from poetgen.views.report_whole_poems import (
+    format_value,
+    shuffle_rows,
+    whole_poem_notes,
+    whole_poem_rows,
 )
 from poetgen.views.svg import color
 
@@ -112,9 +119,10 @@ def report_page(report: EvaluationReport) -> str:
         parts.append(_reader_table(report.reader))
     if columns:
         parts += [_heading(tr("Metrics of the generated poems")), _list(legend(report))]
-        parts += [_metric_table(columns), _heading(tr("Plots")), *_plots(report, columns)]
+        parts += [_metric_table(columns), *_whole_poems(report, columns)]
+        parts += [_heading(tr("Plots")), *_plots(report, columns)]
         parts += [_heading(tr("Example poems, not selected")), *map(_examples, columns)]
-        parts += [_heading(tr("What each metric measures")), _definitions()]
+        parts += [_heading(tr("What each metric measures")), _definitions(report)]
     parts += [_heading(tr("Settings")), _list(settings_rows(report))]
     return "\n".join([*parts, "</body>", "</html>", ""])
 
@@ -198,10 +206,48 @@ def _table(heads: Iterable[str], rows: Iterable[str]) -> str:
     )
 
 
-def _definitions() -> str:
+def _whole_poems(report: EvaluationReport, columns: Sequence[LabeledColumn]) -> list[str]:
+    """Return the section of measures of whole poems; empty if none was measured."""
+    tested = shuffle_rows(report)
+    if not tested:
+        return []
+    rows = []
+    for measure, test in tested:
+        estimates = (test.area, test.real, test.shuffled)
+        rows.append(_whole_poem_row(measure.label, [format_value(one) for one in estimates]))
+    titles = (tr("area under curve"), tr("real"), tr("shuffled"))
+    parts = [_heading(tr("Whole poems")), _list(whole_poem_notes(report))]
+    parts.append(
+        _table(["<th></th>", *(f'<th colspan="2">{escape(title)}</th>' for title in titles)], rows)
+    )
+    if compared := whole_poem_rows(columns):
+        rows = [
+            _whole_poem_row(row.measure.label, [format_value(row.reference), *row.cells])
+            for row in compared
+        ]
+        heads = ["<th></th>", f'<th colspan="2">{escape(tr("reference"))}</th>']
+        heads += (f'<th colspan="3">{escape(labeled.label)}</th>' for labeled in columns)
+        parts.append(_table(heads, rows))
+    return parts
+
+
+def _whole_poem_row(label: str, groups: Sequence[tuple[str, ...]]) -> str:
+    """Return a row; each of `groups` is a value, its interval and perhaps a difference."""
+    cells = "".join(
+        f'<td class="{name}">{text}</td>'
+        for group in groups
+        for name, text in zip(("value", "interval", "distance"), group, strict=False)
+    )
+    return f"<tr><td>{escape(tr(label))}</td>{cells}</tr>"
+
+
+def _definitions(report: EvaluationReport) -> str:
+    entries = [(metric.label, metric.description) for metric in METRICS.values()]
+    if shuffle_rows(report):
+        entries += ((measure.label, measure.description) for measure in MEASURES.values())
     rows = (
-        f"<dt>{escape(tr(metric.label))}</dt><dd>{escape(tr(metric.description))}</dd>"
-        for metric in METRICS.values()
+        f"<dt>{escape(tr(label))}</dt><dd>{escape(tr(description))}</dd>"
+        for label, description in entries
     )
     return "<dl>\n" + "\n".join(rows) + "\n</dl>"
 

@@ -28,24 +28,34 @@ from poetgen.views.report_rows import (
     settings_rows,
     summary,
 )
+from poetgen.views.report_whole_poems import (
+    WholePoemRow,
+    format_value,
+    shuffle_rows,
+    whole_poem_notes,
+    whole_poem_rows,
+)
 
 # Cells of these widths are padded as texts: rich would drop the space where others have a flag.
 _ESTIMATE = "{:>5} {:>11}"
 _COMPARISON = "{:>5} {:>11} {:>7}"
 _SHORT_COMPARISON = "{0:>5} {2:>7}"
+_VALUE = "{:>6} {:>13}"
+_COMPARED_VALUE = "{:>6} {:>13} {:>7}"
 # Widths of columns, the gap of two included.
 _LABEL_WIDTH, _REFERENCE_WIDTH, _COLUMN_WIDTH, _FORM_WIDTH = 21, 19, 27, 15
-_READER_WIDTH = 180
+_VALUE_WIDTH, _COMPARED_WIDTH, _READER_WIDTH = 22, 30, 180
 
 
 def full_width(report: EvaluationReport) -> int:
     """Return the width of a table of all columns, in characters."""
     num_columns = len(labeled_columns(report))
-    return max(
-        100,
-        _READER_WIDTH if report.reader else 0,
-        _LABEL_WIDTH + _REFERENCE_WIDTH + _COLUMN_WIDTH * num_columns,
-    )
+    widths = [_LABEL_WIDTH + _REFERENCE_WIDTH + _COLUMN_WIDTH * num_columns]
+    if shuffle_rows(report):
+        widths.append(_LABEL_WIDTH + _VALUE_WIDTH + _COMPARED_WIDTH * num_columns)
+    if report.reader:
+        widths.append(_READER_WIDTH)
+    return max(100, *widths)
 
 
 def report_tables(report: EvaluationReport, width: int) -> Group:
@@ -73,8 +83,9 @@ def report_tables(report: EvaluationReport, width: int) -> Group:
             for labeled in columns
             for part in _parts(len(forms), forms_per_table)
         )
+    blocks += _whole_poem_tables(report, columns, width)
     notes = Table.grid(padding=(0, 1))
-    for note in [*legend(report), *settings_rows(report)]:
+    for note in [*legend(report), *whole_poem_notes(report), *settings_rows(report)]:
         notes.add_row("-", Text(note))
     if columns:
         notes.add_row("-", tr("What each metric measures: see the page that --html FILE writes."))
@@ -177,3 +188,36 @@ def _form_table(labeled: LabeledColumn, forms: Sequence[str]) -> Group:
             cells = (_SHORT_COMPARISON.format(*format_comparison(one)) for one in comparisons)
             table.add_row(tr(metric.label), *cells)
     return _titled(tr("{column}, by form: %, difference", column=labeled.label), table)
+
+
+def _whole_poem_tables(
+    report: EvaluationReport, columns: Sequence[LabeledColumn], width: int
+) -> Iterator[Group]:
+    """Yield the table of real against shuffled poems, then those of the columns; none if not measured."""
+    tested = shuffle_rows(report)
+    if not tested:
+        return
+    table = _table("", tr("area under curve"))
+    for head in (tr("real"), tr("shuffled")):
+        table.add_column(_above(head, _VALUE))
+    for measure, test in tested:
+        cells = (_VALUE.format(*format_value(one)) for one in (test.real, test.shuffled))
+        table.add_row(tr(measure.label), " ".join(format_value(test.area)), *cells)
+    yield _titled(tr("Whole poems: real and shuffled"), table)
+    rows = whole_poem_rows(columns)
+    per_table = max(1, (width + 2 - _LABEL_WIDTH - _VALUE_WIDTH) // _COMPARED_WIDTH)
+    for part in _parts(len(columns), per_table) if rows else ():
+        yield _whole_poem_table(rows, columns, part)
+
+
+def _whole_poem_table(
+    rows: Sequence[WholePoemRow], columns: Sequence[LabeledColumn], shown: Sequence[int]
+) -> Group:
+    table = _table("")
+    table.add_column(_above(tr("reference"), _VALUE))
+    for i in shown:
+        table.add_column(_above(_head(columns[i]), _COMPARED_VALUE))
+    for row in rows:
+        cells = (_COMPARED_VALUE.format(*row.cells[i]) for i in shown)
+        table.add_row(tr(row.measure.label), _VALUE.format(*format_value(row.reference)), *cells)
+    return _titled(tr("Whole poems, generated: value, 95% interval, difference"), table)

@@ -17,6 +17,7 @@ from poetgen.data.corpus import corpus_paths, load_corpus
 from poetgen.data.poem import Poem, content_hash
 from poetgen.evaluation.comparison import PoemsByForm, group_by_form
 from poetgen.evaluation.dataset import EvaluationSet
+from poetgen.evaluation.intervals import Estimate
 from poetgen.evaluation.metrics.diversity import distinct, self_bleu
 from poetgen.evaluation.reader.features import PoemFeatures
 from poetgen.evaluation.reader.judges import Labeled, SequenceJudge
@@ -77,7 +78,7 @@ def main() -> None:
         for name, poems in sets.items():
             opponent = Opponent(name, deal(poems, counts), arguments.temperature)
             row = judge_source(real, opponent, features, config, stage)
-            report(name, poems, row.pooled.value, row.pooled.low, row.pooled.high)
+            report(name, poems, row.pooled)
 
 
 def train_critics(
@@ -109,13 +110,14 @@ def choose(
     return [poems[start * num + one] for start, one in enumerate(chosen)]
 
 
-def report(name: str, poems: PoemsByForm, accuracy: float, low: float, high: float) -> None:
+def report(name: str, poems: PoemsByForm, accuracy: Estimate | None) -> None:
     """Print a line: the reader's accuracy, and diversity as a mean of the forms."""
+    assert accuracy is not None, "no form has enough poems"
     samples = [own[:200] for own in poems.values()]
     mean_distinct = float(np.mean([distinct(own, 2) for own in samples]))
     mean_bleu = float(np.mean([self_bleu(own) for own in samples]))
     print(
-        f"{name}: reader {accuracy:.1%} [{low:.1%}, {high:.1%}], "
+        f"{name}: reader {accuracy.value:.1%} [{accuracy.low:.1%}, {accuracy.high:.1%}], "
         f"distinct-2 {mean_distinct:.3f}, self-BLEU-2 {mean_bleu:.3f}",
         flush=True,
     )

@@ -33,13 +33,14 @@ def _no_minimum(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixtur
 
 def test_estimate_names_the_work(bundle: ModelBundle, caplog: pytest.LogCaptureFixture) -> None:
     poems = verses("五绝", 2000, 1)
-    log_estimate([bundle], poems, COUNTS, modes=tuple(MODES), num_temperatures=3)
-    log_estimate([bundle], poems, {}, modes=(FREE,), num_temperatures=1)
-    log_estimate([bundle], [], COUNTS, modes=(FREE,), num_temperatures=1)
+    log_estimate([bundle], poems, COUNTS, titled={}, modes=tuple(MODES), num_temperatures=3)
+    log_estimate([bundle], poems, {}, titled={}, modes=(FREE,), num_temperatures=1)
+    titled = {"五绝": 10}
+    log_estimate([bundle], [], COUNTS, titled=titled, modes=(FREE,), num_temperatures=1)
     assert [message.partition(": ")[2] for message in caplog.messages] == [
         "2,000 poems to score, 384 to generate",
         "2,000 poems to score",
-        "64 poems to generate",
+        "74 poems to generate",
     ]
 
 
@@ -56,7 +57,7 @@ def test_estimate_extrapolates_a_measurement(
 
     monkeypatch.setattr(estimate, "generate_poems", generate)
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    log_estimate([bundle], [], {"七律": 330}, modes=(FREE,), num_temperatures=2)
+    log_estimate([bundle], [], {"七律": 330}, titled={}, modes=(FREE,), num_temperatures=2)
     # 660 poems of 65 tokens: 660 · 0.1 s · 65/33 = 130 s.
     assert caplog.messages == ["about 2 min: 660 poems to generate"]
 
@@ -74,7 +75,7 @@ def test_estimate_extrapolates_the_scoring_of_a_batch(
     monkeypatch.setattr(estimate, "score", score)
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     poems = verses("五绝", 5 * BATCH_SIZE, 1) * 4
-    log_estimate([constant_model()], poems, {}, modes=(FREE,), num_temperatures=1)
+    log_estimate([constant_model()], poems, {}, titled={}, modes=(FREE,), num_temperatures=1)
     assert scored == [BATCH_SIZE]
     assert caplog.messages == ["about 2 min: 1,280 poems to score"]
 
@@ -83,5 +84,7 @@ def test_estimate_of_short_work_is_silent(
     bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(estimate, "MIN_SECONDS", 1e9)
-    log_estimate([bundle], verses("五绝", 9, 1), COUNTS, modes=(FREE,), num_temperatures=1)
+    log_estimate(
+        [bundle], verses("五绝", 9, 1), COUNTS, titled={}, modes=(FREE,), num_temperatures=1
+    )
     assert caplog.messages == []

@@ -123,7 +123,7 @@ def test_evaluate_counts_metrics_flagged_at_random(report: EvaluationReport) -> 
     second = reference.second_sample
     assert second.poems == reference.poems
     assert second.compared == report.runs[0].columns["free"].compared + 3
-    assert second.flagged <= 2
+    assert second.flagged <= 3
 
 
 def test_evaluate_shows_the_first_poems_as_examples(report: EvaluationReport) -> None:

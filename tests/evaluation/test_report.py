@@ -18,7 +18,16 @@ from poetgen.evaluation.dataset import EvaluationSet
 from poetgen.evaluation.evaluate import EvalConfig, evaluate_models
 from poetgen.evaluation.intervals import Estimate
 from poetgen.evaluation.metrics.table import METRICS
-from poetgen.evaluation.report import EvaluationReport, RunReport, report_to_json
+from poetgen.evaluation.metrics.whole_poem import MEASURES
+from poetgen.evaluation.report import (
+    EvaluationReport,
+    NullSample,
+    ReferenceReport,
+    ReportSettings,
+    RunReport,
+    report_to_json,
+)
+from poetgen.evaluation.whole_poems import ShuffleTest
 from poetgen.prosody.forms import OTHER
 from tests.evaluation.bundles import (
     POEMS,
@@ -115,11 +124,12 @@ def paths(value: Any, path: str = "") -> Iterator[str]:
         for one in value:
             yield from paths(one, f"{path}[]") if isinstance(one, dict) else [path]
     else:
-        if "nats_per_token" in value or {"flagged", "value"} <= value.keys():
+        if "nats_per_token" in value or {"low", "value"} <= value.keys():
             yield path
         variable = {
             **dict.fromkeys(("samples_per_form", "poems", "forms", "metrics"), "<form>"),
             "missing": "<metric>",
+            "whole_poems": "<measure>",
             "given": "<condition>",
             "baseline": "<order>",
         }.get(name)
@@ -135,6 +145,38 @@ def documented() -> tuple[set[str], str]:
     return {key for row in rows for key in re.findall("`([^`]+)`", row)}, section
 
 
+def with_whole_poems(report: EvaluationReport) -> EvaluationReport:
+    """Return the report with a measure of whole poems, for which its samples are too small."""
+    estimate = Estimate(2 / 3, -1 / 3, 1.0)
+    assert report.reference is not None
+    tests = {"coherence": ShuffleTest(30, estimate, estimate, estimate)}
+    compared = {"coherence": Comparison(estimate, estimate)}
+    runs = [
+        replace(
+            run,
+            columns={m: replace(one, whole_poems=compared) for m, one in run.columns.items()},
+        )
+        for run in report.runs
+    ]
+    return replace(report, reference=replace(report.reference, whole_poems=tests), runs=runs)
+
+
+def test_report_to_json_rounds_whole_poems() -> None:
+    estimate = Estimate(2 / 3, -1 / 3, 1.0)
+    reference = ReferenceReport(
+        {},
+        {},
+        NullSample({}, 0, 0),
+        [],
+        {"coherence": ShuffleTest(30, estimate, estimate, estimate)},
+    )
+    settings = ReportSettings("here", None, None, 1, "beef", 0, ())
+    found = to_json(EvaluationReport(settings, reference, []))["reference"]["whole_poems"]
+    rounded = {"value": 0.66667, "low": -0.33333, "high": 1.0}
+    expected = dict.fromkeys(("area", "real", "shuffled"), rounded)
+    assert found == {"coherence": {"poems": 30, "informative": True, **expected}}
+
+
 def test_report_to_json_keys_are_documented(tiny_config: Config) -> None:
     held_out, train = (
         [poem for form in ("五绝", "七绝") for poem in verses(form, 12, seed)] for seed in (1, 2)
@@ -147,6 +189,7 @@ def test_report_to_json_keys_are_documented(tiny_config: Config) -> None:
         EvalConfig(samples_per_form=3, constrained=True, baseline=True),
         generated=[("f", file_samples({"五绝": verses("五绝", 4, 3)}))],
     )
+    full = with_whole_poems(full)
     bare = evaluate_models(
         [constant_model()], EvaluationSet.empty("no corpus"), EvalConfig(samples_per_form=1)
     )
@@ -159,8 +202,9 @@ def test_report_to_json_keys_are_documented(tiny_config: Config) -> None:
     leaves = {"poems", "tokens", "unknown_tokens", "nats_per_token", "perplexity", "bits_per_hanzi"}
     leaves |= {"value", "low", "high", "reference", "distance", "flagged"}
     inner = re.compile(
-        r"(likelihood|forms\.<form>|given\.<condition>|baseline\.<order>|<metric>)\.(\w+)$"
+        r"(likelihood|forms\.<form>|given\.<condition>|baseline\.<order>|<metric>"
+        r"|free\.whole_poems\.<measure>|area|real|shuffled)\.(\w+)$"
     )
     found = {path for path in found if not ((m := inner.search(path)) and m.group(2) in leaves)}
     assert found == known
-    assert all(f"`{name}`" in text for name in (*leaves, *METRICS))
+    assert all(f"`{name}`" in text for name in (*leaves, *METRICS, *MEASURES))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from poetgen.evaluation.comparison import group_by_form
 from poetgen.evaluation.samples import (
     SampleSet,
     sample_by_form,
+    sample_for_titles,
     samples_from_file,
     supports_forms,
 )
@@ -24,6 +26,7 @@ from poetgen.prosody.forms import FORMS
 from poetgen.sampling.generator import Failure, Generator, Sample
 from poetgen.sampling.options import Options
 from poetgen.sampling.request import Request
+from tests.evaluation.bundles import conditional_model
 from tests.evaluation.verses import verses
 
 COUNTS = dict(zip(FORMS, (3, 2, 0, 1), strict=True))
@@ -181,3 +184,24 @@ def test_samples_from_file_without_a_form_fail(tmp_path: Path) -> None:
     path.write_text("山云归去晚，溪月照人来。\n", encoding="utf-8")
     with pytest.raises(CorpusError, match="is in one of the forms"):
         samples_from_file(path)
+
+
+def test_sample_for_titles_pairs_poems_with_real_ones(tiny_config: Config) -> None:
+    generator = Generator(conditional_model(tiny_config))
+    real = [
+        Poem(poem.text, title) for poem, title in zip(verses("五绝", 2, 1), "山云", strict=True)
+    ]
+    request: dict[str, Any] = {"temperature": 0.8, "seed": 3, "first_index": 7}
+    pairs = sample_for_titles(generator, {"五绝": real, "七绝": []}, **request)
+    assert [poem for poem, _ in pairs] == real
+    # Each poem is that of its form, title and random stream.
+    options = Options(form="五绝", title="云", soft=True, temperature=0.8, allow_copies=True)
+    (second,) = generator.generate([generator.request(options, seed=3, index=8)])
+    assert isinstance(second, Sample)
+    assert pairs[1][1].text == second.poem.text
+    assert sample_for_titles(generator, {"五绝": []}, **request) == []
+
+
+def test_sample_for_titles_needs_a_model_with_titles(conditional: Generator) -> None:
+    titled = {"五绝": [Poem("山。", "山")]}
+    assert sample_for_titles(conditional, titled, temperature=1.0, seed=1, first_index=0) == []

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from poetgen.data.poem import Poem
-from poetgen.evaluation.intervals import Estimate, bootstrap_mean, jackknife
+from poetgen.evaluation.intervals import Estimate, bootstrap_mean, jackknife, wilson_share
 from poetgen.evaluation.metrics.diversity import (
     distinct,
     frequencies,
@@ -97,13 +97,27 @@ class Metric:
     """The value of the sample as a whole."""
     requires: str = ""
     """The field of `Background` that the metric needs."""
+    is_binary: bool = False
+    """Whether `of_poem` is 0 or 1, so that the value of a sample is a share of poems."""
     one_form_only: bool = False
     """Whether the value depends on the number of poems, so that forms are not pooled."""
 
 
-def _verse(label: str, description: str, rule: Callable[[Scan], float]) -> Metric:
-    """Return the metric of `rule`, applied to poems in form; the others have no value."""
-    return Metric(label, description, lambda one: float(rule(one.scan)) if one.scan else None)
+def _verse(label: str, description: str, rule: Callable[[Scan], bool]) -> Metric:
+    """Return the share of the poems in form that keep `rule`; the others have no value."""
+    return Metric(
+        label,
+        description,
+        of_poem=lambda one: float(rule(one.scan)) if one.scan else None,
+        is_binary=True,
+    )
+
+
+def _alternation(measured: MeasuredPoem) -> float | None:
+    """Return the share of lines that alternate, of a poem in form."""
+    if not measured.scan:
+        return None
+    return sum(line.alternates for line in measured.scan.lines) / len(measured.scan.lines)
 
 
 def _copied(length: int, label: str, description: str) -> Metric:
@@ -112,6 +126,7 @@ def _copied(length: int, label: str, description: str) -> Metric:
         description,
         of_poem=lambda measured: float((measured.match_lengths >= length).any()),
         requires="training_ngrams",
+        is_binary=True,
     )
 
 
@@ -149,6 +164,7 @@ METRICS = {
         tr_noop("in form"),
         tr_noop("poems with the lines and characters of the form"),
         of_poem=lambda measured: float(measured.scan is not None),
+        is_binary=True,
     ),
     "rhyme": _verse(
         tr_noop("rhyme"),
@@ -165,10 +181,10 @@ METRICS = {
         tr_noop("poems in form that rhyme in line 1 too"),
         lambda s: s.first_line_rhymes,
     ),
-    "alternation": _verse(
+    "alternation": Metric(
         tr_noop("2-4-6 alternation"),
         tr_noop("lines whose even positions alternate between level and oblique"),
-        lambda s: sum(line.alternates for line in s.lines) / len(s.lines),
+        of_poem=_alternation,
     ),
     "opposed": _verse(
         tr_noop("no 失对"),
@@ -292,6 +308,8 @@ def _estimate(
     of_poem, of_sample = metric.of_poem, metric.of_sample
     if of_poem is not None:
         values = [value for one in measured if (value := of_poem(one)) is not None]
+        if metric.is_binary and values:
+            return wilson_share(round(sum(values)), len(values))
         return bootstrap_mean(values, seed=background.seed) if values else None
     if of_sample is None or len(measured) < 2:
         return None

@@ -19,7 +19,7 @@ import numpy as np
 
 from poetgen.evaluation.comparison import PoemsByForm
 from poetgen.evaluation.dataset import EvaluationSet
-from poetgen.evaluation.intervals import wilson
+from poetgen.evaluation.intervals import wilson_share
 from poetgen.evaluation.reader.features import PoemFeatures
 from poetgen.evaluation.reader.judges import (
     FeatureJudge,
@@ -119,16 +119,14 @@ def judge_source(
         if all(len(one.first) >= MIN_POEMS for one in data.values()):
             verdicts[form] = _verdict(data, features, config.seed)
         stage.advance()
-    num_right = sum(one.num_right for one in verdicts.values())
-    num_judged = sum(one.num_judged for one in verdicts.values())
-    pools_right = sum(one.pools_right for one in verdicts.values())
-    num_pools = sum(one.num_pools for one in verdicts.values())
+    own = verdicts.values()
+    num_judged, num_pools = (sum(one.num_judged for one in own), sum(one.num_pools for one in own))
     return ReaderRow(
         opponent.name,
         opponent.temperature,
         verdicts,
-        wilson(num_right, num_judged),
-        wilson(pools_right, num_pools),
+        wilson_share(sum(one.num_right for one in own), num_judged) if num_judged else None,
+        wilson_share(sum(one.pools_right for one in own), num_pools) if num_pools else None,
     )
 
 

@@ -17,7 +17,7 @@ from poetgen.evaluation.comparison import (
     draw_real,
     group_by_form,
 )
-from poetgen.evaluation.intervals import Estimate
+from poetgen.evaluation.intervals import Estimate, wilson_share
 from poetgen.evaluation.metrics.novelty import TrainingLines, TrainingNGrams
 from poetgen.evaluation.metrics.table import ALL, METRICS, Background, measure
 from poetgen.prosody.forms import FORMS
@@ -35,11 +35,24 @@ def test_measure_mean_over_poems_and_interval() -> None:
     assert metrics["in_form"].low == pytest.approx(0.4, abs=0.02)
     # Only of poems in form: all of these rhyme.
     assert metrics["rhyme"].value == 1
-    assert metrics["rhyme"].low == pytest.approx(0.025 ** (1 / 50))
+    assert metrics["rhyme"] == wilson_share(50, 50)
     # 20 characters, all different.
     assert metrics["repeated_characters"] == Estimate(0, 0, 1 - 0.025 ** (1 / 100))
     # 100 poems with 4 and with 2 lines: 5 lines are distinct, because 春泉入户 is another line.
     assert metrics["repeated_lines"].value == pytest.approx(1 - 5 / 300)
+
+
+def test_measure_uses_wilson_for_shares_of_poems() -> None:
+    background = Background(TrainingLines([REGULAR]), TrainingNGrams([REGULAR]))
+    poems = [REGULAR, *verses("五绝", 99, 1)]
+    metrics = measure({"五绝": poems}, background)
+    assert metrics["in_form"] == wilson_share(100, 100)
+    assert metrics["copied_7"] == wilson_share(1, 100)
+    for name in {name for name, metric in METRICS.items() if metric.is_binary}:
+        share = metrics[name].value
+        assert share * 100 == pytest.approx(round(share * 100)), name
+    assert not METRICS["alternation"].is_binary
+    assert not METRICS["verbatim_lines"].is_binary
 
 
 def test_measure_whole_sample_and_jackknife() -> None:
