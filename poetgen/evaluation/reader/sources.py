@@ -87,16 +87,19 @@ def _halves(poems: Sequence[Poem]) -> tuple[list[Poem], list[Poem]]:
     groups = near_duplicate_groups(poems)
     halves: tuple[list[Poem], list[Poem]] = ([], [])
     for poem, group in zip(poems, groups, strict=True):
-        halves[_bit(poems[group])].append(poem)
+        halves[_bit(poems[group], "background")].append(poem)
     return halves
 
 
 def _by_hash(poems: Sequence[Poem]) -> tuple[list[Poem], list[Poem]]:
-    return [p for p in poems if not _bit(p)], [p for p in poems if _bit(p)]
+    halves: tuple[list[Poem], list[Poem]] = ([], [])
+    for poem in poems:
+        halves[_bit(poem, "half")].append(poem)  # not the bit that a half of the poems has in common
+    return halves
 
 
-def _bit(poem: Poem) -> int:
-    return content_hash(f"reader:{poem.characters}") & 1
+def _bit(poem: Poem, purpose: str) -> int:
+    return content_hash(f"{purpose}:{poem.characters}") & 1
 
 
 @dataclass(frozen=True)

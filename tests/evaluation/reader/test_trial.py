@@ -46,6 +46,7 @@ def test_no_poem_has_two_uses() -> None:
     for part in PARTS:
         halves = [{p.text for p in half.parts[part][FORM]} for half in (first, second)]
         assert halves[0].isdisjoint(halves[1])
+        assert min(map(len, halves)) > 20
         assert halves[0] | halves[1] == {p.text for p in real.parts[part][FORM]}
 
 
@@ -122,7 +123,10 @@ def report(monkeypatch: pytest.MonkeyPatch) -> ReaderReport:
 def test_reader_finds_what_differs(report: ReaderReport) -> None:
     null, alike, different = report.rows
     for row in (null, alike):
+        assert row.pooled is not None
         assert row.pooled.low <= 0.58, row
+    assert different.pooled is not None
+    assert different.pools is not None
     assert different.pooled.value > 0.9
     assert different.pools.value >= different.pooled.value
     verdict = different.forms[FORM]
