@@ -49,10 +49,11 @@ class TableNetwork:
 
     def zero_state(self, num_rows: int) -> State:
         zeros_B1 = np.zeros((num_rows, 1), np.float32)
-        return (LayerState(zeros_B1, quantize_activations(zeros_B1)),)
+        layer = LayerState(zeros_B1, quantize_activations(zeros_B1))
+        return State((layer,), np.zeros((num_rows, 0), np.intp))
 
     def step(self, tokens_B: NDArray[np.intp], state: State) -> tuple[NDArray[np.intp], State]:
-        assert len(tokens_B) == len(state[0].hidden_BH)
+        assert len(tokens_B) == state.num_rows
         return tokens_B, state
 
     def logits(self, features: NDArray[np.intp]) -> NDArray[np.float64]:
