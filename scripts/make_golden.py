@@ -78,7 +78,13 @@ GROUPS: dict[str, tuple[int, Sequence[Mapping[str, Any]]]] = {
             {"rhyme_group": "漾"},
         ],
     ),
-    "tones": (4, [{"form": "五绝", "tones": True}, {"form": "七绝", "tones": True}]),
+    "tones": (
+        4,
+        [
+            {"form": "五绝", "tones": True},
+            {"form": "七绝", "tones": True, "any_reading": True},
+        ],
+    ),
     "acrostic": (
         4,
         [{"acrostic": "春夏秋冬"}, {"acrostic": "春夏秋冬", "form": "七绝", "rhyme": True}],

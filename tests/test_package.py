@@ -17,7 +17,10 @@ from mypy import api as mypy
 import poetgen
 
 ROOT = Path(__file__).parent.parent
-RESOURCES = ("corpus-manifest.json", "messages.zh.json", "starter.txt", "tang.safetensors")
+RESOURCES = (
+    *("corpus-manifest.json", "messages.zh.json", "starter.txt"),
+    *("tang.safetensors", "tone-counts.json"),
+)
 TEMPLATES = sorted(path.name for path in (ROOT / "poetgen" / "views" / "templates").glob("*.html"))
 
 

@@ -30,14 +30,22 @@ def scan(
             "(JSON, JSONL, or text); or - to read text or JSON Lines from standard input.",
         ),
     ],
+    any_reading: Annotated[
+        bool,
+        typer.Option(
+            "--any-reading",
+            help="Count all readings of the rhyme book, also those that Tang poets hardly used.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show how poems keep the rules of regulated verse: tones, rhyme, 失对, 失粘, 孤平, 三平尾.
 
-    Tones and rhymes are those of Middle Chinese. A character with several readings may take any: 通 is
-    level or oblique. The pattern shown is strict, but only even positions and the last are checked. The
-    order has one letter per line type, a capital if the line ends level. Of a poem in none of the four
-    forms (五绝 七绝 五律 七律), only tones and rhyme groups are shown.
+    Tones and rhymes are those of Middle Chinese. A character with several readings may take any that
+    Tang poets used: 通 is level or oblique. The pattern shown is strict, but only even positions and the
+    last are checked; an oblique tone that the next line makes up for (拗救) is no break. The order has one
+    letter per line type, a capital if the line ends level. Of a poem in none of the four forms (五绝 七绝
+    五律 七律), only tones and rhyme groups are shown.
 
     In pasted text a line break or a space ends a line of verse. Title and author are set aside: 静夜思,
     《静夜思》 李白, [唐] 李白, 作者：李白. A title begins a new poem, and so does a blank line between two
@@ -51,9 +59,12 @@ def scan(
         raise UsageError(
             tr("there is no poem to scan"), tr("Give its text, or a file that contains one.")
         )
-    scans = [scan_lines(poem.lines) for poem in poems]
+    scans = [scan_lines(poem.lines, any_reading=any_reading) for poem in poems]
     if as_json:
-        records = [to_json(poem, result) for poem, result in zip(poems, scans, strict=True)]
+        records = [
+            to_json(poem, result, any_reading=any_reading)
+            for poem, result in zip(poems, scans, strict=True)
+        ]
         typer.echo(json.dumps(records, ensure_ascii=False, indent=1))
         return
     from rich.console import Console
@@ -63,7 +74,7 @@ def scan(
         if poem.title or poem.author:
             title = f"《{poem.title}》" if poem.title else ""
             console.print(" ".join(filter(None, [title, poem.author])), markup=False)
-        console.print(tone_table(poem.lines, result, console.width))
+        console.print(tone_table(poem.lines, result, console.width, any_reading=any_reading))
         console.print(*summary(result, poem.lines), "", sep="\n")
     console.print(*legend(scans), sep="\n")
 

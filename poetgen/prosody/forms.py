@@ -53,6 +53,15 @@ FORMS = {
 """The forms by name: quatrains (绝) and octaves (律) of five or seven characters per line."""
 
 
+def extended(pattern: str, length: int) -> str:
+    """Return a five-character pattern, extended to seven by two characters of the opposite tone.
+
+    >>> extended(LINE_TYPES["a"], 7)
+    '平平仄仄平平仄'
+    """
+    return pattern if length == 5 else ("仄仄" if pattern[1] == LEVEL else "平平") + pattern
+
+
 def form_of(lines: Sequence[str]) -> str:
     """Return the name of the form that has the shape of `lines`, or `OTHER`.
 

@@ -94,6 +94,8 @@ class CharacterClass(NamedTuple):
     """Rhyme groups of which the character needs one; None: any."""
     level_only: bool = False
     """Whether only level readings count for `groups`."""
+    any_reading: bool = False
+    """Whether readings that poets hardly used count too, for `tones` and `groups`."""
 
 
 class Allowed(NamedTuple):
@@ -144,10 +146,12 @@ def make_grammar(
     tones: bool = False,
     required: Required | None = None,
     alphabet: tuple[str, ...],
+    any_reading: bool = False,
 ) -> Grammar:
     """Return the grammar for a combination of constraints.
 
-    `alphabet` holds the characters that can be chosen.  `tones` has no effect without a form.
+    `alphabet` holds the characters that can be chosen.  `tones` has no effect without a form.  With
+    `any_reading`, readings that poets hardly used count too.
 
     Raises:
         ConstraintError: required characters that cannot be met, a rhyme group with too few characters.
@@ -157,10 +161,16 @@ def make_grammar(
     scheme = None
     if rhyme or rhyme_group:
         ends = _ends(required, form)
-        scheme = RhymeScheme(alphabet, num_lines or None, level_only=form is not None, ends=ends)
+        scheme = RhymeScheme(
+            alphabet,
+            num_lines or None,
+            level_only=form is not None,
+            any_reading=any_reading,
+            ends=ends,
+        )
         scheme.open_groups(rhyme_group)
     if form:
-        return FormGrammar(form, scheme, tones=tones, required=required)
+        return FormGrammar(form, scheme, tones=tones, any_reading=any_reading, required=required)
     return FreeGrammar(num_lines or None, scheme, required)
 
 
@@ -176,15 +186,17 @@ class RhymeScheme:
         num_lines: int | None,
         *,
         level_only: bool,
+        any_reading: bool,
         ends: Mapping[int, str],
     ) -> None:
         """`num_lines` is None where it is not fixed; `ends` holds the required last characters by line."""
         self.level_only = level_only
+        self.any_reading = any_reading
         self._num_lines = num_lines
         self._ends = ends
         self.groups: frozenset[str] = frozenset()
         """The groups with enough characters for a whole poem."""
-        self._members = rhyming_characters(alphabet, level_only=level_only)
+        self._members = rhyming_characters(alphabet, level_only=level_only, any_reading=any_reading)
 
     def open_groups(self, group: str) -> None:
         """Open `group`, or all groups, as far as they have enough characters.
@@ -235,7 +247,7 @@ class RhymeScheme:
             return state
         if line and last in state.rhymed:
             raise ConstraintViolation(tr("has rhymed before"))
-        own = _rhyme_groups_of(last, level_only=self.level_only)
+        own = _rhyme_groups_of(last, level_only=self.level_only, any_reading=self.any_reading)
         fitting = tuple(
             one._replace(groups=one.groups & own) if self.binds(one, line) else one
             for one in state.interpretations
@@ -249,7 +261,7 @@ class RhymeScheme:
     def class_at_end(self, interpretation: Interpretation, line: int, tones: str) -> CharacterClass:
         """Return the characters that may end the line (from 0), given their possible tones."""
         groups = interpretation.groups if self.binds(interpretation, line) else None
-        return CharacterClass(tones, groups, self.level_only)
+        return CharacterClass(tones, groups, self.level_only, self.any_reading)
 
     def excluded(self, state: GrammarState) -> frozenset[str]:
         """Return the characters that may not end the current line, for they rhyme elsewhere."""
@@ -274,16 +286,23 @@ class FormGrammar:
     """The rules of one of the four forms: exact lines and marks, optionally rhyme and tones."""
 
     def __init__(
-        self, form: Form, scheme: RhymeScheme | None, *, tones: bool, required: Required
+        self,
+        form: Form,
+        scheme: RhymeScheme | None,
+        *,
+        tones: bool,
+        any_reading: bool,
+        required: Required,
     ) -> None:
         self.num_lines: int | None = form.num_lines
         self._form = form
         self._scheme = scheme
         self._tones = tones
+        self._any_reading = any_reading
         self._required = required
         self._tone_templates = tuple(
             "".join(
-                tone_of(required[line, i]) if (line, i) in required else EITHER
+                self._tone_of(required[line, i]) if (line, i) in required else EITHER
                 for i in range(form.line_length)
             )
             for line in range(form.num_lines)
@@ -328,9 +347,9 @@ class FormGrammar:
         following = [self._next_tones(one, state) for one in state.interpretations]
         if position + 1 < self._form.line_length:
             union = "".join(tone for tone in ANY_TONE if any(tone in one for one in following))
-            return Allowed((CharacterClass(union),), required)
+            return Allowed((self._class_of(union),), required)
         if self._scheme is None:
-            return Allowed(tuple(map(CharacterClass, following)), required)
+            return Allowed(tuple(map(self._class_of, following)), required)
         classes = tuple(
             self._scheme.class_at_end(one, state.line, tones)
             for one, tones in zip(state.interpretations, following, strict=True)
@@ -383,7 +402,7 @@ class FormGrammar:
         return self._scheme.end_line(state) if self._scheme else state
 
     def _with_tone(self, state: GrammarState, character: str) -> GrammarState:
-        tone, template = tone_of(character), self._tone_templates[state.line]
+        tone, template = self._tone_of(character), self._tone_templates[state.line]
         written = state.tones + tone
         fitting = tuple(
             one
@@ -397,6 +416,12 @@ class FormGrammar:
                 else tr("is oblique; 平 is needed here")
             )
         return state._replace(tones=written, interpretations=fitting)
+
+    def _tone_of(self, character: str) -> str:
+        return tone_of(character, any_reading=self._any_reading)
+
+    def _class_of(self, tones: str) -> CharacterClass:
+        return CharacterClass(tones, any_reading=self._any_reading)
 
     def _with_mark(self, state: GrammarState, mark: str) -> GrammarState:
         form, length = self._form, len(state.text)
@@ -564,7 +589,7 @@ class FreeGrammar:
 
 @lru_cache(maxsize=8)
 def rhyming_characters(
-    alphabet: tuple[str, ...], *, level_only: bool
+    alphabet: tuple[str, ...], *, level_only: bool, any_reading: bool = False
 ) -> Mapping[str, Sequence[str]]:
     """Return the characters of `alphabet` by rhyme group; with `level_only` by their level readings.
 
@@ -573,19 +598,20 @@ def rhyming_characters(
     """
     members: dict[str, list[str]] = {}
     for character in alphabet:
-        for group in _rhyme_groups_of(character, level_only=level_only):
+        groups = _rhyme_groups_of(character, level_only=level_only, any_reading=any_reading)
+        for group in groups:
             members.setdefault(group, []).append(character)
     return members
 
 
 @cache
-def tone_of(character: str) -> str:
+def tone_of(character: str, *, any_reading: bool = False) -> str:
     """Return 平, 仄 or 中 (either).
 
     >>> tone_of("山"), tone_of("月")
     ('平', '仄')
     """
-    own = tones(character)
+    own = tones(character, any_reading=any_reading)
     if not own or (LEVEL in own and len(own) > 1):
         return EITHER
     return LEVEL if LEVEL in own else OBLIQUE
@@ -665,8 +691,9 @@ def _ends(required: Required, form: Form | None) -> Mapping[int, str]:
     return {line: c for (line, position), c in required.items() if position == last}
 
 
-def _rhyme_groups_of(character: str, *, level_only: bool) -> frozenset[str]:
-    return frozenset(r.rhyme for r in readings(character) if r.tone == LEVEL or not level_only)
+def _rhyme_groups_of(character: str, *, level_only: bool, any_reading: bool) -> frozenset[str]:
+    own = readings(character, any_reading=any_reading)
+    return frozenset(r.rhyme for r in own if r.tone == LEVEL or not level_only)
 
 
 def _check_line(state: GrammarState, num_lines: int | None) -> None:

@@ -2,14 +2,28 @@
 
 The only module that uses the phonology libraries.  Readings are those of the 廣韻 rhyme book (1008),
 from `tshet-uinh`; its 206 rhymes are folded into the 106 groups (平水韻) that regulated verse rhymes
-by.  Characters of Tang verse that the 廣韻 lacks are listed here, with their source.  A character
-with several readings keeps all of them; none is guessed from context.
+by.  Characters of Tang verse that the 廣韻 lacks are listed here, with their source.  No reading is
+guessed from context: a character has all those of the tones that Tang poets gave it in regulated verse
+(`is_in_use`), or, with `any_reading`, all those of the rhyme book.
 """
 
+import json
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import opencc
+
+from poetgen.prosody.forms import LEVEL
+
+TONE_COUNTS_FILE = Path(__file__).parent.parent / "resources" / "tone-counts.json"
+"""How often characters occur as level and as oblique ones; made by scripts/release/readings.py."""
+
+MIN_OCCURRENCES = 20
+"""Occurrences of a character below which all its readings count as used."""
+
+MIN_RATE = 1 / 20
+"""The least part of the occurrences in which a tone must be used for its readings to count."""
 
 _GROUPS = """
 平 东:東 冬:冬鍾 江:江 支:支脂之 微:微 鱼:魚 虞:虞模 齐:齊 佳:佳皆 灰:灰咍 真:眞真諄臻 文:文欣 元:元魂痕
@@ -24,6 +38,9 @@ _GROUPS = """
 入 屋:屋 沃:沃燭 觉:覺 质:質術櫛 物:物迄 月:月沒 曷:曷末 黠:黠鎋 屑:屑薛 药:藥鐸 陌:陌麥昔 锡:錫 职:職德
 入 缉:緝 合:合盍 叶:葉怗業 洽:洽狎乏
 """
+
+_NEIGHBORS = "东冬 江阳 支微齐佳灰 鱼虞 真文元寒删先 萧肴豪 庚青蒸 覃盐咸 佳麻".split()  # noqa: SIM905
+"""Level groups that are accepted as neighbors (邻韵)."""
 
 _SPELLINGS = """
 罕䍐 迤迆 髭頿 蒂蔕 歘欻 𫛶𪀦 暌睽 撑樘 嫦常 婷娗 壖堧 樗㯉 搘榰 嶤嶢 拽抴 缗緍 垄壠 葡蒲 䙰褵 㔉斸
@@ -71,14 +88,49 @@ class Reading(NamedTuple):
     """The 平水 group, named by a simplified character of that tone, e.g. 东 (平) or 送 (去)."""
 
 
-def readings(character: str) -> frozenset[Reading]:
-    """Return all readings of a simplified or traditional character; empty if it is unknown.
+class ToneCounts(NamedTuple):
+    """Occurrences of a character at positions of regulated verse whose tone the other characters fix."""
+
+    level: int
+    oblique: int
+
+
+def is_in_use(counts: ToneCounts, *, level: bool) -> bool:
+    """Return whether poets used a character as level (else: as oblique), or too rarely to say.
+
+    >>> is_in_use(ToneCounts(1, 19), level=True), is_in_use(ToneCounts(1, 20), level=True)
+    (True, False)
+    """
+    used = counts.level if level else counts.oblique
+    return sum(counts) < MIN_OCCURRENCES or used / sum(counts) >= MIN_RATE
+
+
+def readings(character: str, *, any_reading: bool = False) -> frozenset[Reading]:
+    """Return the readings of a simplified or traditional character; empty if it is unknown.
+
+    Of a character with level and oblique readings, those of a tone that poets hardly used are left out,
+    unless `any_reading`: 不 is always oblique.
+
+    >>> sorted(readings("不"))
+    [Reading(tone='上', rhyme='有'), Reading(tone='入', rhyme='物')]
+    >>> Reading("平", "尤") in readings("不", any_reading=True)
+    True
+    """
+    own = _rhyme_book_readings(character)
+    counts = None if any_reading else _tone_counts().get(character)
+    if counts is None:
+        return own
+    return frozenset(reading for reading in own if is_in_use(counts, level=reading.tone == LEVEL))
+
+
+def _rhyme_book_readings(character: str) -> frozenset[Reading]:
+    """Return all readings of a character.
 
     A simplified character has the readings of every traditional character it replaces (后: 后 and
     後).  The table of this module, then variant forms, are used only if the rhyme book contains none
     of these.
 
-    >>> sorted(readings("滚"))
+    >>> sorted(_rhyme_book_readings("滚"))
     [Reading(tone='上', rhyme='阮'), Reading(tone='去', rhyme='愿')]
     """
     own = _readings_of_own_heads(character) or _added_readings().get(character)
@@ -91,14 +143,14 @@ def readings(character: str) -> frozenset[Reading]:
     )
 
 
-def tones(character: str) -> frozenset[str]:
+def tones(character: str, *, any_reading: bool = False) -> frozenset[str]:
     """Return the tones of a character: a subset of 平上去入, empty if it is unknown."""
-    return frozenset(reading.tone for reading in readings(character))
+    return frozenset(one.tone for one in readings(character, any_reading=any_reading))
 
 
-def rhymes(character: str) -> frozenset[str]:
+def rhymes(character: str, *, any_reading: bool = False) -> frozenset[str]:
     """Return the 平水 groups of a character; empty if it is unknown."""
-    return frozenset(reading.rhyme for reading in readings(character))
+    return frozenset(one.rhyme for one in readings(character, any_reading=any_reading))
 
 
 def rhyme_groups(tone: str | None = None) -> tuple[str, ...]:
@@ -106,6 +158,22 @@ def rhyme_groups(tone: str | None = None) -> tuple[str, ...]:
     return tuple(
         r.rhyme for r in dict.fromkeys(_group_of_rhyme().values()) if tone in (None, r.tone)
     )
+
+
+def neighbors(group: str) -> frozenset[str]:
+    """Return the neighbors of a level group, in which line 1 of a poem may rhyme instead (借韵).
+
+    >>> sorted(neighbors("佳")), sorted(neighbors("歌"))
+    (['微', '支', '灰', '麻', '齐'], [])
+    """
+    return frozenset("".join(row for row in _NEIGHBORS if group in row)) - {group}
+
+
+@cache
+def _tone_counts() -> dict[str, ToneCounts]:
+    """Return the counts of the characters that occur often enough, from `TONE_COUNTS_FILE`."""
+    table = json.loads(TONE_COUNTS_FILE.read_text(encoding="utf-8"))
+    return {character: ToneCounts(*counts) for character, counts in table["characters"].items()}
 
 
 @cache

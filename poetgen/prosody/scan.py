@@ -6,11 +6,11 @@ be no useful standard.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from poetgen.prosody.forms import FORMS, LEVEL, LICENSED, LINE_TYPES, Form, form_of
-from poetgen.prosody.phonology import Reading, readings
+from poetgen.prosody.forms import FORMS, LEVEL, LICENSED, LINE_TYPES, Form, extended, form_of
+from poetgen.prosody.phonology import Reading, neighbors, readings
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,15 @@ class LineScan:
     pattern: str
     """The tones of that type, e.g. 仄仄平平仄, or of its licensed variant if that fits better."""
     breaks: tuple[int, ...]
-    """The fixed positions whose character cannot have the required tone."""
+    """The fixed positions whose character cannot have the required tone, unless `rescued`."""
+    rescued: tuple[int, ...]
+    """对句救: the positions whose oblique tone a level one at the third-last position of the next line
+    makes up for."""
     alternates: bool
     """Whether positions 2 and 4 (and 6) can alternate between level and oblique, in any type."""
     lone_level: bool
-    """孤平: a B line whose fifth-last and third-last positions are both oblique."""
+    """孤平: a B line whose fifth-last and third-last positions are both oblique, or an A line that breaks
+    the pattern and is such a B line by its own tones."""
     three_level_end: bool
     """三平尾: the last three characters can only be level."""
     rhymes: frozenset[Reading]
@@ -63,6 +67,13 @@ class Scan:
     def main_rhyme(self) -> frozenset[str]:
         """The 平水 groups that all even lines can share, else that of most rhyming lines, else empty."""
         return self.rhyme or frozenset(self._majority)
+
+    @property
+    def first_line_neighbors(self) -> frozenset[str]:
+        """借韵: the neighbors of the rhyme in which line 1 rhymes; empty if it shares the rhyme itself."""
+        if not self.order[0].isupper():
+            return frozenset()
+        return _first_line_neighbors(self.main_rhyme, self.lines[0].rhymes)
 
     @property
     def off_rhyme(self) -> tuple[int, ...]:
@@ -99,22 +110,22 @@ class Scan:
         )
 
 
-def scan(lines: Sequence[str]) -> Scan | None:
+def scan(lines: Sequence[str], *, any_reading: bool = False) -> Scan | None:
     """Return the scansion of a poem's lines (without marks), or None if they have no known form.
 
-    A character with several readings may take any of them; an unknown character may take any tone.
+    A character with several readings may take any of them that poets used, or any of the rhyme book with
+    `any_reading`; an unknown character may take any tone.
     """
     form = FORMS.get(form_of(lines))
     if form is None:
         return None
-    tones = [tuple(frozenset(r.tone for r in readings(c)) for c in line) for line in lines]
-    even = [readings(line[-1]) for line in lines[1::2]]
-    shared = _shared(even)
-    first_line_rhymes = bool(_shared([*even, readings(lines[0][-1])]))
-    candidates = [
-        (order, tuple(_scan_line(*line) for line in zip(lines, tones, order, strict=True)))
-        for order in form.orders
-    ]
+    found = [tuple(readings(c, any_reading=any_reading) for c in line) for line in lines]
+    rhymes = [line[-1] for line in found]
+    shared = _shared(rhymes[1::2])
+    rhyme = frozenset(reading.rhyme for reading in shared)
+    first_line_rhymes = bool(shared & rhymes[0])
+    may_rhyme = first_line_rhymes or bool(_first_line_neighbors(rhyme, rhymes[0]))
+    candidates = [(order, _scan_lines(lines, found, order)) for order in form.orders]
 
     def misfit(candidate: tuple[str, tuple[LineScan, ...]]) -> tuple[int, int, bool]:
         order, scanned = candidate
@@ -122,16 +133,16 @@ def scan(lines: Sequence[str]) -> Scan | None:
             sum(len(line.breaks) for line in scanned),
             # Characters of several tones can fit two orders; 孤平 rules one of them out.
             sum(line.lone_level for line in scanned),
-            order[0].isupper() != first_line_rhymes,
+            order[0].isupper() != may_rhyme,
         )
 
     order, scanned = min(candidates, key=misfit)
-    second = [line[1] for line in tones]
+    second = [line.tones[1] for line in scanned]
     return Scan(
         form=form,
         order=order,
         lines=scanned,
-        rhyme=frozenset(reading.rhyme for reading in shared),
+        rhyme=rhyme,
         level_rhyme=any(reading.tone == LEVEL for reading in shared),
         first_line_rhymes=first_line_rhymes,
         opposed=tuple(
@@ -152,6 +163,14 @@ def line_fits(tones: Sequence[frozenset[str]], line_type: str) -> bool:
     return not (checked.breaks or checked.lone_level or checked.three_level_end)
 
 
+def _first_line_neighbors(rhyme: frozenset[str], own: frozenset[Reading]) -> frozenset[str]:
+    """Return the neighbors of the `rhyme` among the groups of line 1, unless it has the same."""
+    groups = {reading.rhyme for reading in own}
+    if groups & rhyme:
+        return frozenset()
+    return frozenset(other for group in rhyme for other in neighbors(group) & groups)
+
+
 def _shared(rhymes: Sequence[frozenset[Reading]]) -> frozenset[Reading]:
     return frozenset.intersection(*rhymes)
 
@@ -169,7 +188,7 @@ def _can_be(one: frozenset[str], other: frozenset[str], *, equal: bool) -> bool:
 
 
 class _LineCheck(NamedTuple):
-    """The fields of `LineScan` that follow from tones and type."""
+    """The fields of `LineScan` that follow from the tones and the type of the line only."""
 
     pattern: str
     breaks: tuple[int, ...]
@@ -179,25 +198,60 @@ class _LineCheck(NamedTuple):
 
 def _check(tones: Sequence[frozenset[str]], line_type: str) -> _LineCheck:
     length = len(tones)
-    pattern = _extended(LINE_TYPES[line_type], length)
+    pattern = extended(LINE_TYPES[line_type], length)
     fixed = {*range(2, length + 1, 2), length}
     breaks = _breaks(tones, pattern, fixed)
     if line_type in LICENSED:
-        licensed = _extended(LICENSED[line_type], length)
+        licensed = extended(LICENSED[line_type], length)
         licensed_breaks = _breaks(tones, licensed, fixed | {length - 2})
         if len(licensed_breaks) < len(breaks):
             pattern, breaks = licensed, licensed_breaks
     first, _, third, *_ = tones[-5:]
     oblique = [not _can(tone, level=True) for tone in (first, third)]
+    # After a 失粘 elsewhere, the order that fits best may have A where the poet meant B.
+    is_b = line_type == "B" or (
+        line_type == "A"
+        and bool(breaks)
+        and not _breaks(tones, extended(LINE_TYPES["B"], length), fixed)
+    )
     return _LineCheck(
         pattern=pattern,
         breaks=breaks,
-        lone_level=line_type == "B" and all(oblique),
+        lone_level=is_b and all(oblique),
         three_level_end=not any(_can(tone, level=False) for tone in tones[-3:]),
     )
 
 
-def _scan_line(text: str, tones: tuple[frozenset[str], ...], line_type: str) -> LineScan:
+def _scan_lines(
+    lines: Sequence[str], found: Sequence[Sequence[frozenset[Reading]]], order: str
+) -> tuple[LineScan, ...]:
+    """Return the lines in this order of types; `found` holds the readings of each character."""
+    scanned = [_scan_line(*line) for line in zip(lines, found, order, strict=True)]
+    for index, lower in enumerate(scanned[1::2]):
+        scanned[2 * index] = _with_rescue(scanned[2 * index], lower)
+    return tuple(scanned)
+
+
+def _with_rescue(upper: LineScan, lower: LineScan) -> LineScan:
+    """Return the upper line of a couplet with the oblique tones that the lower line makes up for (对句救).
+
+    In a line of type a, the second-last position, the third-last or both may be oblique if the third-last
+    of the B line after it is level: 人事有代谢，往来成古今.
+    """
+    second_last = len(upper.text) - 1
+    if (upper.line_type, lower.line_type) != ("a", "B") or lower.breaks:
+        return upper
+    third_is_oblique = not _can(upper.tones[-3], level=True)
+    if upper.breaks == (second_last,) and _can(lower.tones[-3], level=True):
+        third = (second_last - 1,) if third_is_oblique else ()
+        return replace(upper, breaks=(), rescued=(*third, second_last))
+    if not upper.breaks and third_is_oblique and not _can(lower.tones[-3], level=False):
+        return replace(upper, rescued=(second_last - 1,))
+    return upper
+
+
+def _scan_line(text: str, own: Sequence[frozenset[Reading]], line_type: str) -> LineScan:
+    tones = tuple(frozenset(reading.tone for reading in one) for one in own)
     checked = _check(tones, line_type)
     return LineScan(
         text=text,
@@ -205,16 +259,12 @@ def _scan_line(text: str, tones: tuple[frozenset[str], ...], line_type: str) -> 
         line_type=line_type,
         pattern=checked.pattern,
         breaks=checked.breaks,
+        rescued=(),
         alternates=_alternates(tones),
         lone_level=checked.lone_level,
         three_level_end=checked.three_level_end,
-        rhymes=readings(text[-1]),
+        rhymes=own[-1],
     )
-
-
-def _extended(pattern: str, length: int) -> str:
-    """Return a five-character pattern, extended to seven by two characters of the opposite tone."""
-    return pattern if length == 5 else ("仄仄" if pattern[1] == LEVEL else "平平") + pattern
 
 
 def _breaks(tones: Sequence[frozenset[str]], pattern: str, fixed: set[int]) -> tuple[int, ...]:

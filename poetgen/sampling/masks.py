@@ -31,7 +31,7 @@ class VocabularyMasks:
     _masks: dict[Allowed, Mask] = field(default_factory=dict)
     _recent: dict[Allowed, Mask] = field(default_factory=dict)
     """Those with excluded characters, which are without number."""
-    _by_tones: dict[str, Mask] = field(default_factory=dict)
+    _by_tones: dict[CharacterClass, Mask] = field(default_factory=dict)
     _by_groups: dict[CharacterClass, Mask] = field(default_factory=dict)
     _by_marks: dict[str, Mask] = field(default_factory=dict)
 
@@ -79,22 +79,26 @@ class VocabularyMasks:
         return mask_V & self._of_characters(allowed.required) if allowed.required else mask_V
 
     def _of_class(self, one: CharacterClass) -> Mask:
-        tones_V = self._of_tones(one.tones)
+        tones_V = self._of_tones(one)
         return tones_V if one.groups is None else tones_V & self._of_groups(one)
 
-    def _of_tones(self, tones: str) -> Mask:
-        if tones not in self._by_tones:
-            self._by_tones[tones] = self._of_characters(
+    def _of_tones(self, one: CharacterClass) -> Mask:
+        key = one._replace(groups=None, level_only=False)
+        if key not in self._by_tones:
+            self._by_tones[key] = self._of_characters(
                 c
                 for c in self._vocab.characters
-                if tones == ANY_TONE or (tone_of(c) in tones and readings(c))
+                if one.tones == ANY_TONE
+                or (tone_of(c, any_reading=one.any_reading) in one.tones and readings(c))
             )
-        return self._by_tones[tones]
+        return self._by_tones[key]
 
     def _of_groups(self, one: CharacterClass) -> Mask:
         key = one._replace(tones="")
         if key not in self._by_groups:
-            members = rhyming_characters(self._vocab.characters, level_only=one.level_only)
+            members = rhyming_characters(
+                self._vocab.characters, level_only=one.level_only, any_reading=one.any_reading
+            )
             groups = one.groups or ()
             self._by_groups[key] = self._of_characters(
                 c for g in groups for c in members.get(g, ())

@@ -103,6 +103,8 @@ class Options:
     """Rhyme in this one of the 106 groups (平水韵), such as 东 or 阳. Implies --rhyme."""
     tones: Annotated[bool, Option(VERSE)] = False
     """Keep the tone patterns of regulated verse (平仄, 对, 粘; no 孤平, no 三平尾). Needs --form."""
+    any_reading: Annotated[bool, Option(VERSE)] = False
+    """Let tones and rhymes use readings that Tang poets hardly used, such as 不 as a level character."""
     acrostic: Annotated[str, Option(VERSE, metavar="CHARACTERS")] = ""
     """Begin the lines with these characters (藏头诗). Without --form, a line for each, all equally long."""
     acrostic_at: Annotated[str, Option(VERSE, metavar="start|end")] = "start"
@@ -245,6 +247,7 @@ class Options:
             tones=self.tones,
             required=acrostic(self.acrostic, at_end=self.acrostic_at == "end"),
             alphabet=alphabet,
+            any_reading=self.any_reading,
         )
 
 

@@ -107,9 +107,10 @@ class PoemFormatter:
         from poetgen.views.scansion import likelihood_table, percent, summary
 
         text, probs = sample.poem.text, probabilities(sample)
-        scansion = scan(sample.poem.lines)
+        any_reading = sample.request.options.any_reading
+        scansion = scan(sample.poem.lines, any_reading=any_reading)
         shown, num_given = to_script(text, self.script), len(sample.request.prompt.text)
-        table = likelihood_table(shown, text, scansion, probs, num_given)
+        table = likelihood_table(shown, text, scansion, probs, num_given, any_reading=any_reading)
         note = tr("%: the model's own probability of each character")
         if sample.ended:
             note += tr("; of the end {percent}", percent=percent(probs[-1]))

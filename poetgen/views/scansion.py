@@ -29,14 +29,17 @@ _OPENINGS = {
 """The traditional name of the order, by whether line 1 opens level and whether it rhymes."""
 
 
-def tone_table(lines: Sequence[str], scan: Scan | None, width: int = 80) -> Table:
+def tone_table(
+    lines: Sequence[str], scan: Scan | None, width: int = 80, *, any_reading: bool = False
+) -> Table:
     """Return a table of lines: the tones of their characters, the form's pattern, rhyme groups.
 
-    Where `width` columns are too few, tones and pattern are below the characters.
+    Where `width` columns are too few, tones and pattern are below the characters.  `any_reading` is that
+    of `scan`.
     """
     headings = [tr("verse"), tr("tones"), *([tr("pattern")] if scan else []), tr("rhyme groups")]
     rows = []
-    for number, (symbols, groups) in enumerate(_marked(lines, scan)):
+    for number, (symbols, groups) in enumerate(_marked(lines, scan, any_reading)):
         pattern = [scan.lines[number].pattern] if scan else []
         rows.append([lines[number], "".join(symbols), *pattern, groups])
     columns = zip(headings, *rows, strict=True)
@@ -55,11 +58,18 @@ def tone_table(lines: Sequence[str], scan: Scan | None, width: int = 80) -> Tabl
 
 
 def likelihood_table(
-    shown: str, text: str, scan: Scan | None, probabilities: Sequence[float], num_given: int
+    shown: str,
+    text: str,
+    scan: Scan | None,
+    probabilities: Sequence[float],
+    num_given: int,
+    *,
+    any_reading: bool = False,
 ) -> Table:
     """Return a table with three rows per line of a poem: characters, tones, probabilities.
 
     `shown` is `text` in the script to print; the first `num_given` characters come from the prompt.
+    `any_reading` is that of `scan`.
     """
     spans = [match.span() for match in _LINE_WITH_MARKS.finditer(text)]
     num_columns = max(end - start for start, end in spans)
@@ -67,7 +77,7 @@ def likelihood_table(
     for _ in range(num_columns):
         table.add_column(width=_CELL, justify="right", no_wrap=True)
     table.add_column()
-    marked = _marked(split_lines(text), scan)
+    marked = _marked(split_lines(text), scan, any_reading)
     for start, end in spans:
         # A text may begin with marks.
         symbols, groups = next(marked) if text[start] not in MARKS else ([], "")
@@ -103,7 +113,13 @@ def summary(scan: Scan | None, lines: Sequence[str] = ()) -> Iterator[str]:
             opening=opening,
         )
     yield _rhyme(scan)
+    if scan.first_line_neighbors:
+        groups = "/".join(sorted(scan.first_line_neighbors))
+        yield tr("line 1 rhymes in a neighboring group (借韵): {groups}", groups=groups)
     yield _pattern(scan.lines)
+    rescued = _positions([line.rescued for line in scan.lines])
+    if rescued:
+        yield tr("拗救 (an oblique tone that the next line makes up for): {where}", where=rescued)
     pairs = [*pairwise(range(1, len(scan.lines) + 1))]
     opposed, joined = _broken(pairs[::2], scan.opposed), _broken(pairs[1::2], scan.joined)
     yield tr("失对 (position 2 not opposed in a couplet): {where}", where=_pairs(opposed))
@@ -122,21 +138,23 @@ def legend(scans: Sequence[Scan | None]) -> Iterator[str]:
         yield tr("Parallelism (对仗) is not judged.")
 
 
-def to_json(poem: Poem, scan: Scan | None) -> dict[str, object]:
-    """Return the object that `poetgen scan --json` prints for a poem.
+def to_json(poem: Poem, scan: Scan | None, *, any_reading: bool = False) -> dict[str, object]:
+    """Return the object that `poetgen scan --json` prints for a poem; `any_reading` is that of `scan`.
 
     `title` and `author` are "" if unknown.  `form` is 五绝, 七绝, 五律 or 七律.  For any other poem it is
     null, as is every key that is marked with a star here.  Lines and positions count from 1.
 
     * `order`*: the type of each line, a b (ends oblique) or A B (ends level)
     * `opens_level`*, `first_line_rhymes`*: 平起, 首句入韵
+    * `first_line_neighbors`*: 借韵, the neighbors of the rhyme in which line 1 rhymes instead
     * `rhyme`*: the 平水 groups that all even lines share; `level_rhyme`*: whether one of them is level
     * `off_rhyme`*: 出韵, the even lines that leave the rhyme of the others
     * `not_opposed`*, `not_joined`*: 失对 and 失粘, as pairs of line numbers
     * `regulated`*: whether every line keeps the pattern, rhymes level and has no 孤平 or 三平尾
     * `lines[]`: `text`; `tones`, the possible tones of each character, such as 平 or 平去, "" if unknown;
       `rhyme_groups` of the last character; `type`*, `pattern`*, `breaks`* (positions that cannot have
-      the tone of the pattern), `alternates`*, `lone_level`* (孤平), `three_level_end`* (三平尾)
+      the tone of the pattern), `rescued`* (拗救, those that the next line makes up for), `alternates`*,
+      `lone_level`* (孤平), `three_level_end`* (三平尾)
     """
     pairs = [*pairwise(range(1, len(poem.lines) + 1))]
     return {
@@ -146,6 +164,7 @@ def to_json(poem: Poem, scan: Scan | None) -> dict[str, object]:
         "order": scan and scan.order,
         "opens_level": scan and scan.opens_level,
         "first_line_rhymes": scan and _first_line_rhymes(scan),
+        "first_line_neighbors": scan and sorted(scan.first_line_neighbors),
         "rhyme": scan and sorted(scan.rhyme),
         "level_rhyme": scan and scan.level_rhyme,
         "off_rhyme": scan and list(scan.off_rhyme),
@@ -153,20 +172,22 @@ def to_json(poem: Poem, scan: Scan | None) -> dict[str, object]:
         "not_joined": scan and _broken(pairs[1::2], scan.joined),
         "regulated": scan and scan.regulated,
         "lines": [
-            _line_to_json(text, scan.lines[index] if scan else None)
+            _line_to_json(text, scan.lines[index] if scan else None, any_reading)
             for index, text in enumerate(poem.lines)
         ],
     }
 
 
-def _line_to_json(text: str, line: LineScan | None) -> dict[str, object]:
+def _line_to_json(text: str, line: LineScan | None, any_reading: bool) -> dict[str, object]:
+    found = [tones(c, any_reading=any_reading) for c in text]
     return {
         "text": text,
-        "tones": ["".join(tone for tone in "平上去入" if tone in tones(c)) for c in text],
-        "rhyme_groups": sorted(rhymes(text[-1])),
+        "tones": ["".join(tone for tone in "平上去入" if tone in own) for own in found],
+        "rhyme_groups": sorted(rhymes(text[-1], any_reading=any_reading)),
         "type": line and line.line_type,
         "pattern": line and line.pattern,
         "breaks": line and list(line.breaks),
+        "rescued": line and list(line.rescued),
         "alternates": line and line.alternates,
         "lone_level": line and line.lone_level,
         "three_level_end": line and line.three_level_end,
@@ -212,15 +233,18 @@ def _rhyme(scan: Scan) -> str:
 
 
 def _pattern(lines: Sequence[LineScan]) -> str:
-    breaks = [
-        tr("line {line} position {positions}", line=number, positions=_series(line.breaks))
-        for number, line in enumerate(lines, start=1)
-        if line.breaks
-    ]
+    breaks = _positions([line.breaks for line in lines])
     return (
-        tr("tone pattern: broken at {where}", where=tr("; ").join(breaks))
-        if breaks
-        else tr("tone pattern: kept")
+        tr("tone pattern: broken at {where}", where=breaks) if breaks else tr("tone pattern: kept")
+    )
+
+
+def _positions(by_line: Sequence[Sequence[int]]) -> str:
+    """Return positions as text, by the number of their line."""
+    return tr("; ").join(
+        tr("line {line} position {positions}", line=number, positions=_series(positions))
+        for number, positions in enumerate(by_line, start=1)
+        if positions
     )
 
 
@@ -229,7 +253,9 @@ def percent(probability: float) -> str:
     return f"{probability:.0%}" if probability >= 0.005 else "<1%"
 
 
-def _marked(lines: Sequence[str], scan: Scan | None) -> Iterator[tuple[list[str], str]]:
+def _marked(
+    lines: Sequence[str], scan: Scan | None, any_reading: bool
+) -> Iterator[tuple[list[str], str]]:
     """Yield the tones of each line's characters, and the rhyme groups of its last one, as markup.
 
     Tones are 平, 仄, 通 (either) or ？ (unknown), red where they break the pattern; groups that all
@@ -237,10 +263,11 @@ def _marked(lines: Sequence[str], scan: Scan | None) -> Iterator[tuple[list[str]
     """
     shared = scan.rhyme if scan else frozenset()
     for number, line in enumerate(lines):
-        symbols = [_tone_symbol(tones(character)) for character in line]
+        symbols = [_tone_symbol(tones(c, any_reading=any_reading)) for c in line]
         for position in scan.lines[number].breaks if scan else ():
             symbols[position - 1] = f"[bold red]{symbols[position - 1]}[/]"
-        groups = (f"[bold]{g}[/]" if g in shared else g for g in sorted(rhymes(line[-1])))
+        own = sorted(rhymes(line[-1], any_reading=any_reading))
+        groups = (f"[bold]{g}[/]" if g in shared else g for g in own)
         yield symbols, " ".join(groups) or "?"
 
 

@@ -25,6 +25,7 @@ VALUES: dict[str, Any] = {
     "rhyme": True,
     "rhyme_group": "東",
     "tones": True,
+    "any_reading": True,
     "acrostic": "云前明月",
     "acrostic_at": "end",
     "title": "月光",

@@ -67,7 +67,7 @@ def test_scan_file_and_stdin(tmp_path: Path) -> None:
 
 
 def test_scan_other_shape() -> None:
-    out = CliRunner().invoke(app, ["scan", "床前明月光，☃。"]).stdout
+    out = CliRunner().invoke(app, ["scan", "床前明月看，☃。"]).stdout
     assert "平平平仄通" in out
     assert (
         "none of the regulated forms 五绝 七绝 五律 七律 by its shape: 1 line, not 4 or 8\n" in out
@@ -113,6 +113,40 @@ def test_scan_added_character_has_a_tone() -> None:
     assert ["滚滚大江来", "仄仄仄平平", "灰"] in [line.split() for line in out.splitlines()]
 
 
+def test_scan_counts_readings_that_poets_used() -> None:
+    lines = [line.split() for line in scan_output("不见有人还，风吹月满船。")]
+    assert ["不见有人还", "仄仄仄平平", "先", "删"] in lines
+    lines = [line.split() for line in scan_output("不见有人还，风吹月满船。", "--any-reading")]
+    assert ["不见有人还", "通仄仄平平", "先", "删"] in lines
+    assert ["风吹月满船", "通通仄仄平", "先"] in lines
+
+
+@pytest.mark.parametrize(
+    ("poem", "sentence"),
+    [
+        (
+            "清明时节雨纷纷，路上行人欲断魂。借问酒家何处有，牧童遥指杏花村。",
+            "line 1 rhymes in a neighboring group (借韵): 文",
+        ),
+        (
+            "野火烧不尽，春风吹又生。远芳侵古道，晴翠接荒城。",
+            "拗救 (an oblique tone that the next line makes up for): line 1 position 4",
+        ),
+    ],
+)
+def test_scan_names_licences(poem: str, sentence: str) -> None:
+    lines = scan_output(poem)
+    assert sentence in lines
+    assert "tone pattern: kept" in lines
+    assert not any("借韵" in line or "拗救" in line for line in scan_output(QUATRAIN))
+
+
+def scan_output(*arguments: str) -> list[str]:
+    result = CliRunner().invoke(app, ["scan", *arguments])
+    assert result.exit_code == 0
+    return [line.rstrip() for line in result.stdout.splitlines()]
+
+
 def test_scan_json() -> None:
     lines = json.dumps({"poem": OLD_STYLE, "title": "静夜思", "author": "李白"})
     result = CliRunner().invoke(
@@ -126,6 +160,7 @@ def test_scan_json() -> None:
         "order": "BAaB",
         "opens_level": True,
         "first_line_rhymes": True,
+        "first_line_neighbors": [],
         "rhyme": ["阳"],
         "level_rhyme": True,
         "off_rhyme": [],
@@ -140,6 +175,7 @@ def test_scan_json() -> None:
         "type": "A",
         "pattern": "仄仄仄平平",
         "breaks": [4],
+        "rescued": [],
         "alternates": False,
         "lone_level": False,
         "three_level_end": False,

@@ -45,10 +45,14 @@ FREE = EITHER * 5
 
 
 @pytest.mark.parametrize(
-    ("character", "tone"), [("山", "平"), ("月", "仄"), ("中", "中"), ("看", "中"), ("☃", "中")]
+    ("character", "tone"), [("山", "平"), ("月", "仄"), ("中", "平"), ("看", "中"), ("☃", "中")]
 )
 def test_tone_of_a_character(character: str, tone: str) -> None:
     assert tone_of(character) == tone
+
+
+def test_tone_of_a_character_by_any_reading() -> None:
+    assert [tone_of(c, any_reading=True) for c in "山月中看"] == ["平", "仄", "中", "中"]
 
 
 @pytest.mark.parametrize(
@@ -273,10 +277,32 @@ def test_form_grammar_rhymes_line_1_if_it_ends_level() -> None:
 
 
 def test_form_grammar_leaves_both_readings_of_line_1_open() -> None:
-    # 光 is level in 阳 and oblique in 漾: it rhymes in BAaB, and does not in bAaB.
+    # 光 is level in 阳 and, a reading hardly used, oblique in 漾: it rhymes in BAaB, not in bAaB.
     state = state_after("床前明月光", form="五绝", tones=True, rhyme=True)
+    assert [one.order for one in state.interpretations] == ["BAaB"]
+    state = state_after("床前明月光", form="五绝", tones=True, rhyme=True, any_reading=True)
     assert [one.order for one in state.interpretations] == ["bAaB", "BAaB"]
     assert frozenset("阳") == state.interpretations[1].groups < state.interpretations[0].groups
+
+
+def test_form_grammar_refuses_a_tone_that_poets_did_not_use() -> None:
+    # 不 has a level reading in the rhyme book; line 2 must have a level character at position 4.
+    prompt = "白日依山尽，黄河入海流。欲穷千里目，更上一"
+    assert allowed_after(prompt, form="五绝", tones=True).classes == (CharacterClass("平中"),)
+    with pytest.raises(ConstraintViolation, match="is oblique; 平 is needed here"):
+        state_after(prompt + "不", form="五绝", tones=True)
+    state_after(prompt + "不", form="五绝", tones=True, any_reading=True)
+
+
+def test_form_grammar_refuses_a_rhyme_that_poets_did_not_use() -> None:
+    # 望 is level in 阳, but poets hardly used it so.
+    state = state_after("床前明月光，疑是地上", form="五绝", rhyme=True)
+    grammar = grammar_for(ALPHABET, form="五绝", rhyme=True)
+    with pytest.raises(ConstraintViolation, match="has no level reading"):
+        grammar.advance(state, "望")
+    any_reading = grammar_for(ALPHABET, form="五绝", rhyme=True, any_reading=True)
+    state = any_reading.advance(read(any_reading, "床前明月光，疑是地上"), "望")
+    assert state.interpretations[0].groups == frozenset("阳")
 
 
 def test_form_grammar_keeps_several_rhyme_groups_open() -> None:

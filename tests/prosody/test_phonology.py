@@ -1,5 +1,6 @@
 """`poetgen.prosody.phonology`: tones and rhyme groups, as in any rhyme dictionary."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +11,11 @@ from poetgen.data.corpus import load_corpus
 from poetgen.prosody.phonology import (
     _FANQIE,
     _SPELLINGS,
+    TONE_COUNTS_FILE,
     Reading,
+    ToneCounts,
+    is_in_use,
+    neighbors,
     readings,
     rhyme_groups,
     rhymes,
@@ -44,7 +49,65 @@ def test_readings_several() -> None:
 def test_readings_of_simplified_character() -> None:
     # 发 replaces 發 and 髮; 干 replaces 干, 乾 and 幹.
     assert readings("发") >= readings("發")
-    assert readings("干") >= readings("乾") | readings("幹") | readings("干")
+    own = readings("干", any_reading=True)
+    assert own >= readings("乾") | readings("幹") | readings("干")
+
+
+@pytest.mark.parametrize(
+    ("level", "oblique", "used"),
+    [
+        (5, 95, (True, True)),  # one in twenty
+        (4, 96, (False, True)),
+        (96, 4, (True, False)),
+        (1, 19, (True, True)),
+        (0, 20, (False, True)),
+        (20, 0, (True, False)),
+        (0, 19, (True, True)),  # too few occurrences
+        (0, 0, (True, True)),
+    ],
+)
+def test_is_in_use_by_counts(level: int, oblique: int, used: tuple[bool, bool]) -> None:
+    counts = ToneCounts(level, oblique)
+    assert (is_in_use(counts, level=True), is_in_use(counts, level=False)) == used
+
+
+@pytest.mark.parametrize(
+    ("character", "tones_used", "any_tones", "groups"),
+    [
+        ("不", "上入", "平上入", {"有", "物"}),
+        ("空", "平", "平去", {"东"}),
+        ("望", "去", "平去", {"漾"}),
+        ("看", "平去", "平去", {"寒", "翰"}),
+        ("过", "平去", "平去", {"歌", "个"}),
+    ],
+)
+def test_readings_that_poets_used(
+    character: str, tones_used: str, any_tones: str, groups: set[str]
+) -> None:
+    assert tones(character) == set(tones_used)
+    assert tones(character, any_reading=True) == set(any_tones)
+    assert rhymes(character) == groups <= rhymes(character, any_reading=True)
+
+
+def test_tone_counts_are_of_characters_of_two_tones() -> None:
+    counts = json.loads(TONE_COUNTS_FILE.read_text(encoding="utf-8"))["characters"]
+    assert list(counts) == sorted(counts)
+    for character, (level, oblique) in counts.items():
+        own = tones(character, any_reading=True)
+        assert "平" in own
+        assert len(own) > 1
+        assert level + oblique >= 20
+        assert tones(character)
+
+
+def test_neighbors_are_mutual_level_groups() -> None:
+    level = rhyme_groups("平")
+    assert neighbors("文") == set("真元寒删先")
+    assert neighbors("麻") == {"佳"}
+    assert neighbors("尤") == neighbors("送") == frozenset()
+    for group in rhyme_groups():
+        assert neighbors(group) <= set(level) - {group}
+        assert all(group in neighbors(other) for other in neighbors(group))
 
 
 @pytest.mark.parametrize("character", ["A", "，", "𠮷", "☃"])

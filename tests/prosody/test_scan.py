@@ -4,7 +4,7 @@ import pytest
 
 from poetgen.prosody.forms import FORMS, find_form
 from poetgen.prosody.phonology import tones
-from poetgen.prosody.scan import Scan, scan
+from poetgen.prosody.scan import Scan, line_fits, scan
 
 HERON_TOWER = ("白日依山尽", "黄河入海流", "欲穷千里目", "更上一层楼")
 QUIET_NIGHT = ("床前明月光", "疑是地上霜", "举头望明月", "低头思故乡")
@@ -80,8 +80,22 @@ def test_scan_old_style_quatrain() -> None:
 def test_scan_yellow_crane_tower() -> None:
     result = scanned(CRANE_TOWER)
     broken = {i: line.breaks for i, line in enumerate(result.lines, start=1) if line.breaks}
-    assert broken == {1: (6,), 3: (4,)}
+    # Line 2 rescues 鹤 in line 1, line 6 rescues 汉 in line 5.
+    assert broken == {3: (4,)}
+    assert [line.rescued for line in result.lines[::2]] == [(6,), (), (5,), ()]
     assert not result.regulated
+
+
+def test_scan_level_end_of_the_yellow_crane_tower() -> None:
+    # 白云千载空悠悠: poets used 空 as level, though it has an oblique reading.
+    assert [line.three_level_end for line in scanned(CRANE_TOWER).lines[2:5]] == [
+        False,
+        True,
+        False,
+    ]
+    by_any = scan(CRANE_TOWER, any_reading=True)
+    assert by_any is not None
+    assert not any(line.three_level_end for line in by_any.lines)
 
 
 def test_scan_licensed_variant() -> None:
@@ -96,6 +110,93 @@ def test_scan_lone_level() -> None:
     assert [line.lone_level for line in result.lines] == [False, True, False, False]
     assert not result.regulated
     assert not any(line.lone_level for line in scanned(HERON_TOWER).lines)
+
+
+FAREWELL = (
+    *("饮酒莫辞醉", "醉多适不愁", "孰知非远别", "终念对穷秋"),
+    *("滑台门外见", "淇水眼前流", "君去应回首", "风波满渡头"),
+)
+"""The two halves, with 失粘 between them, fit different orders."""
+
+
+@pytest.mark.parametrize("any_reading", [False, True])
+def test_scan_lone_level_in_a_poem_of_two_halves(any_reading: bool) -> None:
+    result = scan(FAREWELL, any_reading=any_reading)
+    assert result is not None
+    assert result.joined == (True, False, True)
+    # With any reading, the order is that of the second half, and 醉多适不愁 (仄平仄仄平) an A line.
+    assert result.lines[1].line_type == ("A" if any_reading else "B")
+    assert [line.lone_level for line in result.lines] == [False, True, *[False] * 6]
+
+
+def test_scan_lone_level_needs_a_level_end_and_the_tones_of_b() -> None:
+    # Oblique first and third positions in an A line (仄仄仄平平) and in a line that fits no type.
+    lone = [line.lone_level for line in scanned(with_line(4, "更上一层楼")).lines]
+    assert lone == [False] * 4
+    assert not scanned(with_line(4, "落上一落楼")).lines[3].lone_level
+
+
+CLEAR_BRIGHT = ("清明时节雨纷纷", "路上行人欲断魂", "借问酒家何处有", "牧童遥指杏花村")
+
+
+def test_scan_neighboring_rhyme_in_line_1() -> None:
+    result = scanned(CLEAR_BRIGHT)
+    assert (result.order, result.rhyme, result.first_line_rhymes) == (
+        "ABbA",
+        frozenset("元"),
+        False,
+    )
+    assert result.first_line_neighbors == frozenset("文")
+    assert result.regulated
+
+
+@pytest.mark.parametrize(
+    "line_1",
+    [
+        "清明时节雨昏昏",  # 元, the rhyme itself
+        "清明时节雨潇潇",  # 萧, no neighbor
+        "清明时节雨初晚",  # oblique
+    ],
+)
+def test_scan_no_neighboring_rhyme_in_line_1(line_1: str) -> None:
+    assert scanned((line_1, *CLEAR_BRIGHT[1:])).first_line_neighbors == frozenset()
+
+
+def test_scan_no_neighboring_rhyme_in_line_2() -> None:
+    assert scanned((CLEAR_BRIGHT[0], "路上行人欲断云", *CLEAR_BRIGHT[2:])).rhyme == frozenset()
+
+
+MOUNT_XIAN = (
+    *("人事有代谢", "往来成古今", "江山留胜迹", "我辈复登临"),
+    *("水落鱼梁浅", "天寒梦泽深", "羊公碑尚在", "读罢泪沾襟"),
+)
+
+
+@pytest.mark.parametrize(
+    ("couplet", "breaks", "rescued"),
+    [
+        (("人事有代谢", "往来成古今"), (), (3, 4)),
+        (("人事多代谢", "往来成古今"), (), (4,)),
+        (("人事有今谢", "往来成古今"), (), (3,)),
+        (("人事多今谢", "往来成古今"), (), ()),
+        (("人事有代谢", "江来落古今"), (4,), ()),  # 落 is oblique
+        (("人事有今谢", "江来落古今"), (), ()),  # position 3 is free
+        (("人来有代谢", "往来成古今"), (2, 4), ()),  # a break elsewhere
+        (("人事有代谢", "往事成古今"), (4,), ()),  # the lower line is no B
+    ],
+)
+def test_scan_rescue_by_the_next_line(
+    couplet: tuple[str, str], breaks: tuple[int, ...], rescued: tuple[int, ...]
+) -> None:
+    result = scanned((*couplet, *MOUNT_XIAN[2:]))
+    assert result.order == "aBbAaBbA"
+    assert (result.lines[0].breaks, result.lines[0].rescued) == (breaks, rescued)
+    assert not any(line.rescued for line in result.lines[1:])
+
+
+def test_scan_rescued_poem_is_regulated() -> None:
+    assert scanned(MOUNT_XIAN).regulated
+    assert not line_fits(scanned(MOUNT_XIAN).lines[0].tones, "a")  # constraints are stricter
 
 
 def test_scan_prefers_order_without_lone_level() -> None:

@@ -52,6 +52,16 @@ def test_mask_counts_oblique_readings_unless_level_only() -> None:
         assert admitted(vocab, Allowed((one,))) == set(found)
 
 
+def test_mask_admits_readings_that_poets_used() -> None:
+    masks, level = VocabularyMasks(vocab := vocabulary("望不看山")), CharacterClass("平中")
+    for any_reading, found in ((False, "看山"), (True, "望不看山"), (False, "看山")):
+        mask_V = masks.mask(Allowed((level._replace(any_reading=any_reading),)))
+        assert {vocab.symbols[i] for i in np.flatnonzero(mask_V)} == set(found)
+    rhyming = level._replace(groups=frozenset("阳"), level_only=True)
+    assert not masks.mask(Allowed((rhyming,))).any()
+    assert masks.mask(Allowed((rhyming._replace(any_reading=True),))).sum() == 1
+
+
 def test_mask_is_the_union_of_its_classes(vocab: Vocabulary) -> None:
     classes = (CharacterClass("平中", frozenset("尤")), CharacterClass("仄中"))
     union = admitted(vocab, Allowed(classes))

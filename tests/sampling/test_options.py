@@ -185,9 +185,9 @@ def test_options_accept_values_in_range(values: dict[str, Any]) -> None:
         ({"tones": True}, "tones needs a form", "五绝 (wujue)"),
         ({"tones": True, "soft": True, "form": "五绝"}, "soft and tones contradict", "Drop one"),
         (
-            {"rhyme_group": "中"},
-            "中 is not a rhyme group",
-            "Did you mean 东/送? The level groups are 东 冬",
+            {"rhyme_group": "重"},
+            "重 is not a rhyme group",
+            "Did you mean 冬/宋/肿? The level groups are 东 冬",
         ),
         ({"rhyme_group": "一东"}, "一东 is not a rhyme group", "Did you mean 东?"),
         ({"rhyme_group": "ong"}, "ong is not a rhyme group", "东 冬 江"),

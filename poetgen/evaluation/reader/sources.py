@@ -94,7 +94,9 @@ def _halves(poems: Sequence[Poem]) -> tuple[list[Poem], list[Poem]]:
 def _by_hash(poems: Sequence[Poem]) -> tuple[list[Poem], list[Poem]]:
     halves: tuple[list[Poem], list[Poem]] = ([], [])
     for poem in poems:
-        halves[_bit(poem, "half")].append(poem)  # not the bit that a half of the poems has in common
+        halves[_bit(poem, "half")].append(
+            poem
+        )  # not the bit that a half of the poems has in common
     return halves
 
 
