@@ -413,7 +413,8 @@ def _open(path: Path) -> BinaryIO:
     try:
         if os.path.isdir(path):  # noqa: PTH112
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if is_special(path):  # a device must never be replaced by a file
+        # A device must never be replaced by a file.
+        if is_special(path) or is_special(log_path(path)):
             raise OSError(errno.EINVAL, tr("it is not a regular file"))
         return log_path(path).open("a+b")
     except OSError as error:
