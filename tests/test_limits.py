@@ -358,6 +358,7 @@ def test_writers_keep_special_files(special: Path, writer: Callable[[Path], obje
         assert special.is_symlink() or special.is_fifo() or special.is_socket()
 
 
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="there is no /dev/stdout")
 def test_writers_keep_an_open_stream() -> None:
     path = Path("/dev/stdout")
     assert "open stream" in refusal(lambda: write_text(path, "text")).why
@@ -401,7 +402,7 @@ def test_open_input_reads_a_pipe_of_the_shell() -> None:
 
 
 def test_open_input_refuses_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(OSError, match=tmp_path.name):
         open_input(tmp_path)
 
 

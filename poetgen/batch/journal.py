@@ -27,7 +27,15 @@ from typing import IO, Any, BinaryIO
 
 from poetgen.batch.prompts import poem_keys
 from poetgen.errors import UsageError
-from poetgen.files import atomic_write, atomic_writer, file_digest, is_special, lock, write_error
+from poetgen.files import (
+    atomic_write,
+    atomic_writer,
+    file_digest,
+    is_special,
+    lock,
+    parse_json,
+    write_error,
+)
 from poetgen.language import tr
 from poetgen.sampling.options import Options
 from poetgen.sampling.request import new_seed
@@ -203,7 +211,7 @@ class Journal:
             if not line.endswith(b"\n"):
                 break
             try:
-                self._load_line(json.loads(line), offset)
+                self._load_line(parse_json(line.decode()), offset)
             except (ValueError, TypeError, KeyError):
                 if not offset:
                     raise _not_a_log(self.log) from None
