@@ -408,11 +408,14 @@ def test_open_input_refuses_a_folder(tmp_path: Path) -> None:
 
 # Any content
 
+
+def containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+
+
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
-    ),
+    containers,
     max_leaves=6,
 )
 VERSES = st.text(st.sampled_from([*"山风吹月李白唐，。：《》[]（）—\n \u3000#1{"]), max_size=60)
