@@ -10,6 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from poetgen.data.normalize import normalize
 from poetgen.data.poem import Poem
+from poetgen.data.read import MAX_TEXT
 from poetgen.engine.scoring import Likelihood, score
 from poetgen.errors import UsageError
 from poetgen.language import tr
@@ -113,8 +114,13 @@ class Poet:
         """Return the likelihood of a poem by the convention of `poetgen.engine.scoring`.
 
         Raises:
-            UsageError: the text is empty.
+            UsageError: the text is empty or too long.
         """
+        if len(text) > MAX_TEXT:
+            raise UsageError(
+                tr("the text has {num:,} characters", num=len(text)),
+                tr("Give at most {limit:,}.", limit=MAX_TEXT),
+            )
         normal = normalize(text)
         if not normal:
             raise UsageError(tr("there is no text to score"), tr("Give a poem."))

@@ -5,6 +5,7 @@ contains the resolved configuration of its run.
 """
 
 import difflib
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from poetgen.errors import ConfigError
-from poetgen.language import tr
+from poetgen.errors import ConfigError, shorten
+from poetgen.files import is_special, read_input, read_reason
+from poetgen.language import tr, tr_plural
 
 Cell = Literal["lstm", "gru", "rnn"]
 EmbeddingInit = Literal["uniform", "cooccurrence"]
@@ -185,18 +187,61 @@ _SCALARS = {
 # The scalars of YAML 1.2.  PyYAML implements 1.1: 3e-4 is a string, `yes` is true, 010 is 8.
 
 
+MAX_CONFIG_BYTES = 2**17
+"""Limit of a configuration file; reading this much YAML takes about a second."""
+MAX_VALUES = 5000
+"""Limit of the keys and values of a configuration, those that an alias repeats included."""
+MAX_DEPTH = 10
+"""Limit of lists and mappings within each other; a configuration has three."""
+MAX_FAULTS = 20
+"""Number of faults that are listed."""
+
+
 class _Loader(yaml.SafeLoader):
-    """Resolves the scalars of YAML 1.2 and rejects duplicate keys."""
+    """Resolves the scalars of YAML 1.2; rejects duplicate keys, tags, and what exceeds the limits."""
 
     yaml_implicit_resolvers = {}  # noqa: RUF012 (the interface of PyYAML)
 
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._num_values = self._depth = 0
+        self._sizes: dict[yaml.Node, int] = {}
+        """Number of values in each finished node."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if getattr(event, "tag", None) is not None:
+            raise _limit(tr("tags such as {tag} are not supported", tag=shorten(str(event.tag))))
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise _limit(tr("nested deeper than {limit} levels", limit=MAX_DEPTH))
+        num_before = self._num_values
+        node = super().compose_node(parent, index)
+        assert node is not None
+        if isinstance(event, yaml.AliasEvent):
+            if node not in self._sizes:
+                raise _limit(tr("an alias names a value that contains it"))
+            self._num_values += self._sizes[node]
+        else:
+            self._num_values += 1
+            self._sizes[node] = self._num_values - num_before
+        if self._num_values > MAX_VALUES:
+            raise _limit(tr("more than {limit:,} keys and values", limit=MAX_VALUES))
+        self._depth -= 1
+        return node
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                why = tr("the key {key} occurs twice", key=key)
-                raise yaml.constructor.ConstructorError(None, None, why)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value.__hash__ and key.value in seen:
+                raise _limit(tr("the key {key} occurs twice", key=shorten(key.value)))
+            if isinstance(key, yaml.ScalarNode):
+                seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+def _limit(why: str) -> yaml.YAMLError:
+    return yaml.constructor.ConstructorError(None, None, why)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -314,21 +359,18 @@ def _config_folder() -> Path:
 
 def _read_yaml(source: str) -> dict[str, Any]:
     path = Path(source)
-    try:
-        if not path.is_file():
-            path = _config_folder() / f"{source}.yaml"
-        exists = path.is_file()
-    except (OSError, ValueError):  # a name that is too long or contains a NUL
-        exists = False
-    if not exists:
+    # os.path, not Path: it returns False for a name that is too long or contains a NUL.
+    if not os.path.isfile(path) and not is_special(path):  # noqa: PTH113
+        path = _config_folder() / f"{source}.yaml"
+    if not os.path.exists(path):  # noqa: PTH110
         raise ConfigError(
-            tr("there is no configuration {source}", source=source),
+            tr("there is no configuration {source}", source=shorten(source)),
             tr("Name a file, or one of: {names}.", names=", ".join(config_names())),
         )
     try:
-        content = _parse(path.read_text(encoding="utf-8"))
+        content = _parse(read_input(path, MAX_CONFIG_BYTES).decode("utf-8"))
     except (ValueError, OSError) as error:
-        reason = " ".join(str(error).split())
+        reason = read_reason(error) if isinstance(error, OSError) else " ".join(str(error).split())
         raise ConfigError(
             tr("{path} cannot be read as YAML: {reason}", path=path, reason=reason),
             tr("Correct the file."),
@@ -352,7 +394,7 @@ def _parse(text: str) -> Any:
     """Return the content of a YAML text; raise ValueError with the reason."""
     try:
         return yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, RecursionError) as error:
+    except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
 
 
@@ -361,14 +403,16 @@ def _override(values: dict[str, Any], override: str) -> None:
     keys = path.strip().split(".")
     if not equals or len(keys) != 2 or not all(keys):
         raise ConfigError(
-            tr("--set {override} is not of the form section.key=value", override=override),
+            tr("--set {override} is not of the form section.key=value", override=shorten(override)),
             tr("For example: --set train.epochs=4"),
         )
     try:
+        if len(text) > MAX_CONFIG_BYTES:
+            raise ValueError(tr("it has more than {limit:,} bytes", limit=MAX_CONFIG_BYTES))
         value = _parse(text)
     except ValueError as error:
         raise ConfigError(
-            tr("--set {override}: the value cannot be read as YAML", override=override),
+            tr("--set {override}: the value cannot be read as YAML", override=shorten(override)),
             tr("Quote the value, or correct it."),
         ) from error
     section = values.setdefault(keys[0], {})
@@ -377,15 +421,18 @@ def _override(values: dict[str, Any], override: str) -> None:
 
 
 def _explain(error: ValidationError) -> Iterator[str]:
-    for one in error.errors(include_url=False):
-        path = ".".join(map(str, one["loc"]))
+    faults = error.errors(include_url=False)
+    for one in faults[:MAX_FAULTS]:
+        path = ".".join(shorten(" ".join(str(part).split())) for part in one["loc"])
         if one["type"] == "extra_forbidden":
             yield tr("unknown key '{key}'", key=path) + _nearest(path)
         else:
             expected = _expectation(one["type"], one.get("ctx", {}))
             expected = expected or one["msg"].removeprefix("Input should be ")
             found = tr("expected {expected}", expected=expected)
-            yield f"{path} = {one['input']!r}: {found}"
+            yield f"{path} = {shorten(repr(one['input']))}: {found}"
+    if (num_more := len(faults) - MAX_FAULTS) > 0:
+        yield tr_plural(num_more, "and {num:,} more fault", "and {num:,} more faults")
 
 
 def _expectation(error_type: str, context: Mapping[str, Any]) -> str:

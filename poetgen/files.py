@@ -1,16 +1,23 @@
-"""Atomic writes: a file is replaced completely or not at all.  Folders are not created."""
+"""Writes that replace a file completely or not at all, and reads of bounded size.
+
+Every file that a user names is opened by `open_input`, which refuses devices, named pipes and sockets:
+reading one may never end.  Folders are not created.
+"""
 
 import errno
 import hashlib
+import json
 import logging
 import os
 import re
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, BinaryIO
 
 from poetgen.errors import OutputError, PoetgenError
 from poetgen.language import tr
@@ -22,6 +29,11 @@ os.umask(_UMASK)
 _DESCRIPTORS = ("/dev/fd", "/proc/self/fd")
 """Folders of the open files of this process."""
 
+MAX_BYTES = 2**29
+"""Limit of a file that is read whole; all poems of the Tang and the Song take a quarter of it."""
+MAX_JSON_DEPTH = 32
+"""Limit of lists and objects within each other; a corpus has three."""
+
 
 def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
     """Call `write` with a temporary sibling of `path`, then rename that to `path`.
@@ -32,7 +44,7 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
         OutputError: the folder is missing or cannot be written, or the disk is full.
     """
     try:
-        _reject_folder(path)
+        _check_target(path)
         part = _temporary(path)
         try:
             part.touch()  # fails with the cause, unlike some writers
@@ -62,6 +74,10 @@ def atomic_writer(path: Path) -> Iterator[IO[str]]:
     Raises:
         OutputError: the file cannot be written.
     """
+    try:
+        _check_target(path, is_stream=True)
+    except OSError as error:
+        raise write_error(path, error) from error
     is_direct = is_special(path)
     if path.is_symlink() and not is_direct:  # the target of a link in /dev/fd may be no file name
         path = path.resolve()  # the link remains a link to the new content
@@ -92,7 +108,7 @@ def atomic_writer(path: Path) -> Iterator[IO[str]]:
 def check_writable(path: Path) -> None:
     """Raise, before long work, the OutputError that `atomic_write` would raise after it."""
     try:
-        _reject_folder(path)
+        _check_target(path)
         part = _temporary(path)
         part.touch()
         part.unlink()
@@ -119,6 +135,76 @@ def is_special(path: Path) -> bool:
     return os.path.exists(path) and not is_plain  # noqa: PTH110
 
 
+def open_input(path: Path) -> BufferedReader:
+    """Open a regular file, or an open stream of this process, to read its bytes.
+
+    Such a stream is /dev/stdin, or a file in /dev/fd, the name that a shell gives to `<(command)`.
+
+    Raises:
+        OSError: it is missing, unreadable, a folder, a device, a named pipe or a socket.
+    """
+    check_input(path)
+    return path.open("rb")
+
+
+def check_input(path: Path) -> None:
+    """Raise, before long work, the OSError by which `open_input` refuses a path."""
+    _reject_impossible_name(path)
+    is_stream = str(path) == "/dev/stdin" or _descriptor(path) is not None
+    if not is_stream and (reason := _not_regular(path.stat().st_mode)):
+        raise OSError(errno.EINVAL, reason)
+
+
+def read_input(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """Return the content of what `open_input` opens.
+
+    Raises:
+        OSError: as `open_input`, and for more than `max_bytes`.
+    """
+    with open_input(path) as stream:
+        return read_stream(stream, max_bytes)
+
+
+def read_stream(stream: BinaryIO, max_bytes: int = MAX_BYTES) -> bytes:
+    """Return the rest of a stream, which may never end.
+
+    Raises:
+        OSError: it cannot be read, or has more than `max_bytes`.
+    """
+    pieces, num_bytes = [], 0
+    while piece := stream.read(1 << 20):
+        pieces.append(piece)
+        num_bytes += len(piece)
+        if num_bytes > max_bytes:
+            raise OSError(errno.EFBIG, tr("it has more than {limit:,} bytes", limit=max_bytes))
+    return b"".join(pieces)
+
+
+def parse_json(text: str) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        ValueError: it is not JSON, or nested deeper than `MAX_JSON_DEPTH`.
+    """
+    too_deep = tr("nested deeper than {limit} levels", limit=MAX_JSON_DEPTH)
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError(too_deep) from error
+    level = [value]
+    for _ in range(MAX_JSON_DEPTH):
+        level = [
+            child
+            for one in level
+            if isinstance(one, dict | list)
+            for child in (one.values() if isinstance(one, dict) else one)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return value
+    raise ValueError(too_deep)
+
+
 def file_digest(path: Path) -> str:
     """Return sixteen hex digits that identify a file's content (BLAKE2b).
 
@@ -126,7 +212,7 @@ def file_digest(path: Path) -> str:
         PoetgenError: the file cannot be read.
     """
     try:
-        with path.open("rb") as stream:
+        with open_input(path) as stream:
             return hashlib.file_digest(stream, partial(hashlib.blake2b, digest_size=8)).hexdigest()
     except OSError as error:
         raise PoetgenError(
@@ -145,6 +231,8 @@ def read_reason(error: OSError) -> str:
         errno.ENOENT: tr("there is no such file"),
         errno.EISDIR: tr("it is a folder"),
         errno.EACCES: tr("permission denied"),
+        errno.ELOOP: tr("its links form a loop"),
+        errno.ENAMETOOLONG: tr("the name is too long"),
     }
     return reasons.get(error.errno or 0) or str(error.strerror or error)
 
@@ -206,6 +294,8 @@ def _cause(path: Path, error: OSError) -> tuple[str, str]:
             tr("Choose another path."),
         ),
         errno.ENAMETOOLONG: (tr("the name is too long"), tr("Choose a shorter name.")),
+        errno.ELOOP: (tr("its links form a loop"), tr("Choose another path.")),
+        errno.EINVAL: (str(error.strerror or error), tr("Choose another path.")),
     }
     number = error.errno
     if number is None and (found := re.search(r"os error (\d+)", str(error))):  # of safetensors
@@ -227,7 +317,6 @@ def _temporary(path: Path) -> Path:
 def _open(part: Path, path: Path, mode: str) -> IO[str]:
     """Open `part` for the content of `path`; raise OutputError if either cannot be created."""
     try:
-        _reject_folder(path)
         if (number := _descriptor(path)) is not None:
             # Opened by its name, it would be written from its beginning, over what others write.
             return os.fdopen(os.dup(number), "w", encoding="utf-8", newline="\n")
@@ -258,6 +347,43 @@ def _keep(part: Path, stream: IO[str]) -> None:
         part.unlink()
 
 
-def _reject_folder(path: Path) -> None:
-    if os.path.isdir(path):  # noqa: PTH112
+def _check_target(path: Path, *, is_stream: bool = False) -> None:
+    """Raise the OSError of a path that must not be replaced; `is_stream`: it may be written directly."""
+    _reject_impossible_name(path)
+    if _descriptor(path) is not None:
+        if not is_stream:
+            raise OSError(errno.EINVAL, tr("it is an open stream, not a regular file"))
+        return
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise
+        return  # a missing file will be created; anything else fails with its own cause
+    if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    if reason := _not_regular(mode):
+        if is_stream and (stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)):
+            return
+        raise OSError(errno.EINVAL, reason)
+
+
+def _not_regular(mode: int) -> str:
+    """Return what a file of this mode is, in words; "" for a regular file or a folder."""
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        return tr("it is a device, not a regular file")
+    if stat.S_ISFIFO(mode):
+        return tr("it is a named pipe, not a regular file")
+    if stat.S_ISSOCK(mode):
+        return tr("it is a socket, not a regular file")
+    return ""
+
+
+def _reject_impossible_name(path: Path) -> None:
+    """Raise an OSError for a name that no file can have; `open` raises a ValueError."""
+    try:
+        name = os.fsencode(path)
+    except UnicodeEncodeError:
+        raise OSError(errno.EINVAL, tr("its name cannot be encoded")) from None
+    if b"\0" in name:
+        raise OSError(errno.EINVAL, tr("its name contains a NUL character"))

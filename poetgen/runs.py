@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from poetgen.errors import ModelFileError, PoetgenError, UsageError
+from poetgen.errors import ModelFileError, PoetgenError, UsageError, shorten
 from poetgen.files import lock as lock_descriptor
-from poetgen.files import remove_partial_files, write_error, write_text
+from poetgen.files import read_input, read_reason, remove_partial_files, write_error, write_text
 from poetgen.language import tr
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ CONFIG = "config.yaml"
 """The configuration in a run folder, written when the run is created."""
 METRICS = "metrics.jsonl"
 """The log of steps and validations in a run folder, as JSON Lines."""
+_MAX_LATEST_BYTES = 2**14
 VARIABLE = "POETGEN_CHECKPOINT"
 MAX_NAME_BYTES = 200
 """Length limit of the name of a run; file systems admit 255 bytes."""
@@ -274,11 +275,22 @@ def model_name(file: Path | None) -> str:
 
 
 def latest_run() -> str | None:
-    """Return the name in checkpoints/latest, or None if there is no such file."""
+    """Return the name in checkpoints/latest, or None if there is no such file.
+
+    Raises:
+        PoetgenError: The file cannot be read.
+    """
     latest = RUNS / LATEST
     if not latest.is_file():
         return None
-    return latest.read_text(encoding="utf-8", errors="replace").strip() or None
+    try:
+        content = read_input(latest, _MAX_LATEST_BYTES)
+    except OSError as error:
+        raise PoetgenError(
+            tr("{path} cannot be read: {reason}", path=latest, reason=read_reason(error)),
+            tr("Delete the file, or name a run or a model."),
+        ) from error
+    return content.decode("utf-8", "replace").strip() or None
 
 
 def _run_names() -> list[str]:
@@ -292,8 +304,13 @@ def _run_path(name: str) -> Path:
     is_plain = is_plain and len(os.fsencode(name)) <= MAX_NAME_BYTES
     if not name or name in (".", "..", LATEST) or set("/\\") & set(name) or not is_plain:
         raise UsageError(
-            tr("{name!r} is not a valid name for a run", name=name),
-            tr("Use a plain name such as my-run; it becomes a folder in {folder}.", folder=RUNS),
+            tr("{name!r} is not a valid name for a run", name=shorten(name)),
+            tr(
+                "Use a plain name such as my-run, of at most {limit} bytes; it becomes a folder in "
+                "{folder}.",
+                limit=MAX_NAME_BYTES,
+                folder=RUNS,
+            ),
         )
     return RUNS / name
 

@@ -16,6 +16,7 @@ PAGES = {
     "data/README.md": "corpus.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
+    "SECURITY.md": "security.md",
 }
 """Path in the repository → path on the site."""
 

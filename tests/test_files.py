@@ -82,6 +82,48 @@ def test_atomic_write_failure_keeps_old_file(tmp_path: Path, error: BaseExceptio
     assert names(tmp_path) == ["a.txt"]
 
 
+def write_stream(path: Path, text: str) -> None:
+    with atomic_writer(path) as stream:
+        stream.write(text)
+
+
+REPLACERS = pytest.mark.parametrize("writer", [write_text, write_stream])
+
+
+@REPLACERS
+def test_writers_rename(tmp_path: Path, writer: Callable[[Path, str], None]) -> None:
+    """A reader of the old file, here a second name of it, never sees half of the new one."""
+    path, second = tmp_path / "a.txt", tmp_path / "b.txt"
+    path.write_text("old", encoding="utf-8")
+    second.hardlink_to(path)
+    writer(path, "new")
+    assert path.read_text(encoding="utf-8") == "new"
+    assert second.read_text(encoding="utf-8") == "old"
+
+
+@REPLACERS
+def test_writers_flush_to_the_disk_before_the_rename(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writer: Callable[[Path, str], None]
+) -> None:
+    path = tmp_path / "a.txt"
+    writer(path, "old")
+    steps: list[object] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def fsync_and_note(descriptor: int) -> None:
+        steps.append((os.fstat(descriptor).st_size, path.read_text(encoding="utf-8")))
+        fsync(descriptor)
+
+    def replace_and_note(part: Path, target: Path) -> Path:
+        steps.append("rename")
+        return replace(part, target)
+
+    monkeypatch.setattr(os, "fsync", fsync_and_note)
+    monkeypatch.setattr(Path, "replace", replace_and_note)
+    writer(path, "a longer text")
+    assert steps == [(len("a longer text"), "old"), "rename"]
+
+
 def test_atomic_write_full_disk_names_file(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
 
@@ -114,11 +156,6 @@ def test_atomic_write_uses_default_permissions(tmp_path: Path) -> None:
 
     atomic_write(tmp_path / "whole", write)
     assert (tmp_path / "whole").stat().st_mode == plain.stat().st_mode
-
-
-def write_stream(path: Path, text: str) -> None:
-    with atomic_writer(path) as stream:
-        stream.write(text)
 
 
 def only_check(path: Path, text: str) -> None:

@@ -15,7 +15,8 @@ PACKAGE = Path(poetgen.__file__).parent
 # Lowest first.  Parts on the same floor do not import each other.
 FLOORS = [
     {"errors", "language"},
-    {"files", "config", "progress", "prosody"},
+    {"files"},
+    {"config", "progress", "prosody"},
     {"data"},
     {"engine"},
     {"model"},

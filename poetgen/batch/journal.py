@@ -27,7 +27,15 @@ from typing import IO, Any, BinaryIO
 
 from poetgen.batch.prompts import poem_keys
 from poetgen.errors import UsageError
-from poetgen.files import atomic_write, atomic_writer, file_digest, is_special, lock, write_error
+from poetgen.files import (
+    atomic_write,
+    atomic_writer,
+    file_digest,
+    is_special,
+    lock,
+    parse_json,
+    write_error,
+)
 from poetgen.language import tr
 from poetgen.sampling.options import Options
 from poetgen.sampling.request import new_seed
@@ -203,7 +211,7 @@ class Journal:
             if not line.endswith(b"\n"):
                 break
             try:
-                self._load_line(json.loads(line), offset)
+                self._load_line(parse_json(line.decode()), offset)
             except (ValueError, TypeError, KeyError):
                 if not offset:
                     raise _not_a_log(self.log) from None
@@ -413,7 +421,8 @@ def _open(path: Path) -> BinaryIO:
     try:
         if os.path.isdir(path):  # noqa: PTH112
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if is_special(path):  # a device must never be replaced by a file
+        # A device must never be replaced by a file.
+        if is_special(path) or is_special(log_path(path)):
             raise OSError(errno.EINVAL, tr("it is not a regular file"))
         return log_path(path).open("a+b")
     except OSError as error:

@@ -88,7 +88,8 @@ def run_program(program: Callable[..., object], arguments: Sequence[str]) -> NoR
             code = status if isinstance(status, int) else 0
         except TyperException as error:
             if error.format_message():  # else help was asked for, and printed
-                _print_error(*explain(error))
+                refused = PoetgenError(*explain(error))  # which bounds what it quotes
+                _print_error(refused.why, refused.fix)
             code = error.exit_code
         except SystemExit as end:
             # A reader (head, less) that has seen enough is a failure to typer and rich.

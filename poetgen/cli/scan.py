@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from poetgen.cli.options import JsonOption
-from poetgen.errors import CorpusError, UsageError
-from poetgen.files import read_reason
+from poetgen.errors import CorpusError, UsageError, shorten
+from poetgen.files import is_special, read_input, read_reason, read_stream
 from poetgen.language import tr
 
 if TYPE_CHECKING:
@@ -84,22 +84,31 @@ def _read_poems(text: str) -> list["Poem"]:
     from poetgen.data.read import decoded, read
 
     if text == "-":
-        return read_poems(decoded(sys.stdin.buffer.read(), tr("standard input")))
+        name = tr("standard input")
+        try:
+            return read_poems(decoded(read_stream(sys.stdin.buffer), name))
+        except OSError as error:
+            raise _unreadable(name, error) from error
     path = Path(text)
-    if not os.path.isfile(text):  # noqa: PTH113 (Path.is_file raises if a name is too long)
+    # os.path, not Path: it returns False for a name that is too long or contains a NUL.
+    if not os.path.isfile(text) and not is_special(path):  # noqa: PTH113
         if _FILE_NAME.search(text) and "\n" not in text:
             raise UsageError(
-                tr("there is no file {name}", name=text),
+                tr("there is no file {name}", name=shorten(text)),
                 tr("Name a file of poems, or give a poem's text."),
             )
         return read_poems(text)
     if path.suffix.lower() in (".json", ".jsonl"):
         return poems_in(read(path))
     try:
-        content = path.read_bytes()
+        content = read_input(path)
     except OSError as error:
-        raise CorpusError(
-            tr("{name} cannot be read: {reason}", name=text, reason=read_reason(error)),
-            tr("Check the file and its permissions."),
-        ) from error
+        raise _unreadable(text, error) from error
     return read_poems(decoded(content, text))
+
+
+def _unreadable(name: str, error: OSError) -> CorpusError:
+    return CorpusError(
+        tr("{name} cannot be read: {reason}", name=name, reason=read_reason(error)),
+        tr("Check the file and its permissions."),
+    )

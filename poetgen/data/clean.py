@@ -20,8 +20,10 @@ from poetgen.prosody.marks import MARKS, STOPS, split_lines
 
 # （一作「雨」） and 〖…〗 are editors' notes.  They nest.  Upstream truncated some records, so the last
 # note may lack its closing bracket; it then extends to the end.
-_NOTE = re.compile(r"[（(][^（()）]*[)）]|〖[^〖〗]*〗")
-_OPEN_NOTE = re.compile(r"[（(〖].*$", re.DOTALL)
+_NOTE_BRACKET = re.compile(r"[（()）〖〗]")
+_OPENING = {"（": "(", "(": "(", "〖": "〖"}
+"""The opening brackets of notes, and the name of their pair."""
+_CLOSING = {"）": "(", ")": "(", "〗": "〖"}
 # 何勞說苦[辛]: the editor restored 辛, and the line needs it to scan.  Only the brackets are removed.
 _RESTORED = re.compile(r"[\[［]([^\[\]［］]*)[\]］]")
 _LACUNAE = frozenset("□○●〇◯■▢\ufffd")
@@ -155,11 +157,33 @@ def drop_reason(text: str) -> str | None:
 
 
 def _without_notes(text: str) -> str:
-    while True:
-        shorter = _NOTE.sub("", text)
-        if shorter == text:
-            return _OPEN_NOTE.sub("", text)
-        text = shorter
+    """Return `text` without notes, in time linear in its length.
+
+    A closing bracket ends the nearest open note of its pair, and those that began in it; one without an
+    open note stays.
+    """
+    kept: list[str] = []
+    opened: list[tuple[str, int]] = []  # the pair of each open note, and its index in `kept`
+    num_open = {"(": 0, "〖": 0}
+    end = 0
+    for found in _NOTE_BRACKET.finditer(text):
+        bracket = found[0]
+        kept.append(text[end : found.start()])
+        end = found.end()
+        if pair := _OPENING.get(bracket):
+            opened.append((pair, len(kept)))
+            num_open[pair] += 1
+        elif num_open[_CLOSING[bracket]]:
+            pair = ""
+            while pair != _CLOSING[bracket]:
+                pair, index = opened.pop()
+                num_open[pair] -= 1
+                del kept[index:]
+        else:
+            kept.append(bracket)
+    if opened:
+        return "".join(kept[: opened[0][1]])
+    return "".join([*kept, text[end:]])
 
 
 def _is_permitted(c: str) -> bool:

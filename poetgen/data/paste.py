@@ -17,7 +17,9 @@ from typing import NamedTuple
 
 from poetgen.data.clean import clean_text
 from poetgen.data.poem import Poem, is_hanzi
-from poetgen.data.read import BrokenRecord, RawRecord, read_lines
+from poetgen.data.read import MAX_TEXT, BrokenRecord, RawRecord, read_lines
+from poetgen.errors import UsageError
+from poetgen.language import tr
 from poetgen.prosody.forms import FORMS, OTHER, form_of
 
 _PAUSE = re.compile("[，。！？、；,.!?;]")
@@ -42,7 +44,6 @@ _OF_DYNASTY = re.compile(
     rf"|{_DYNASTY}(?:[·•・:：-](?P<named>.{{1,8}}))?"
 )
 _LABELED = re.compile("(?:(作者|诗人|词人)|(标题|题目|诗题|诗名|篇名)|(?:朝代|年代))[：:](.*)")
-_QUOTED = re.compile("(.*)[《〈](.+)[》〉](.*)")
 _NUMBERED = re.compile("其[一二三四五六七八九十]+")
 _DASHES = re.compile("[-—–/|｜丨~～]+")
 _TITLED = re.compile("([^，。！？、；：,.!?;:]{1,30})[：:](.*[，。！？、；,.!?;].*)")
@@ -69,9 +70,10 @@ class _Piece(NamedTuple):
     @property
     def is_notation(self) -> bool:
         """Whether it names a title or an author by the way it is written."""
-        patterns = (_LABELED, _QUOTED, _OF_DYNASTY, _NUMBERED)
-        is_short = len(self.text) <= _MAX_NOTATION
-        return is_short and self.is_plain and any(p.fullmatch(self.text) for p in patterns)
+        if len(self.text) > _MAX_NOTATION or not self.is_plain:
+            return False
+        patterns = (_LABELED, _OF_DYNASTY, _NUMBERED)
+        return any(p.fullmatch(self.text) for p in patterns) or bool(_quoted(self.text))
 
 
 @dataclass
@@ -95,16 +97,23 @@ class _Draft:
 
     def poem(self) -> Poem:
         above, below = _title_and_author(self.heading), _title_and_author(self.signature)
-        text, _changes = clean_text("，".join(piece.text for piece in self.verse))
+        verse = "，".join(piece.text for piece in self.verse)
+        _check_length(verse, *above, *below)
+        text, _changes = clean_text(verse)
         return Poem(text, above[0] or below[0], above[1] or below[1])
 
 
 def read_poems(text: str) -> list[Poem]:
     """Return the poems in a text of any layout, cleaned; those without title or author have "".
 
+    Takes time linear in the length of the text.
+
     >>> poem, = read_poems("静夜思 [唐] 李白 床前明月光 疑是地上霜 举头望明月 低头思故乡")
     >>> poem.title, poem.author, poem.lines[0]
     ('静夜思', '李白', '床前明月光')
+
+    Raises:
+        UsageError: a poem or its title is too long.
     """
     if text.lstrip().startswith("{") or _has_poem_per_line(text):
         return poems_in(read_lines(text.encode("utf-8", "replace"), ""))
@@ -264,9 +273,10 @@ def _title_and_author(pieces: Sequence[_Piece]) -> tuple[str, str]:
         if labeled := _LABELED.fullmatch(text):
             of_author, of_title, value = labeled.groups()
             (authors if of_author else titles if of_title else []).append(value)
-        elif quoted := _QUOTED.fullmatch(text):
-            titles.append(quoted[2])
-            words += _DASHES.split(quoted[1] + quoted[3])
+        elif quoted := _quoted(text):
+            before, title, after = quoted
+            titles.append(title)
+            words += _DASHES.split(before + after)
         elif dynasty := _OF_DYNASTY.fullmatch(text):
             authors.append(dynasty["after"] or dynasty["before"] or dynasty["named"] or "")
         elif authors == [""]:
@@ -279,6 +289,29 @@ def _title_and_author(pieces: Sequence[_Piece]) -> tuple[str, str]:
         authors = [words.pop()]
     title = " ".join(filter(None, map(_printable, words)))
     return title, "".join(map(_printable, authors))
+
+
+def _quoted(text: str) -> tuple[str, str, str] | None:
+    """Return the texts before, in and after the last 《…》 or 〈…〉; None if there is none.
+
+    >>> _quoted("李白《静夜思》其一"), _quoted("《》")
+    (('李白', '静夜思', '其一'), None)
+    """
+    end = max(text.rfind(mark) for mark in "》〉")
+    start = max(text.rfind(mark, 0, max(end - 1, 0)) for mark in "《〈")
+    return None if start < 0 else (text[:start], text[start + 1 : end], text[end + 1 :])
+
+
+def _check_length(*texts: str) -> None:
+    """Raise a UsageError for a text that is longer than that of a record may be."""
+    num = max(map(len, texts))
+    if num > MAX_TEXT:
+        raise UsageError(
+            tr("a poem or its title has {num:,} characters", num=num),
+            tr(
+                "Give at most {limit:,}; a blank line or a title begins a new poem.", limit=MAX_TEXT
+            ),
+        )
 
 
 def _is_signature(row: Sequence[_Piece]) -> bool:

@@ -1,20 +1,22 @@
 """Read raw records: upstream JSON folders, single JSON files, JSONL, or text with one poem per line.
 
-Handles file layouts only; `clean` judges the content.  A record that does not fit its layout becomes
-a `BrokenRecord` with its location, so that counts add up.  A file that cannot be read is an error.
+Handles file layouts only; `clean` judges the content.  A record that does not fit its layout, or is too
+long, becomes a `BrokenRecord` with its location, so that counts add up.  A file that cannot be read is an
+error.
 """
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from poetgen.errors import CorpusError
-from poetgen.files import read_reason
+from poetgen.files import check_input, parse_json, read_input, read_reason
 from poetgen.language import tr, tr_noop
 
 SUFFIXES = (".json", ".jsonl", ".txt")
+MAX_TEXT = 10_000
+"""Characters of a record's text, title or author; the longest poem of the Tang has 1,666."""
 _MARKS = "，。！？、；：,.!?;:"  # in files, before normalization
 _TITLED = re.compile(f"([^{_MARKS}]{{1,30}})[:：](.+)")
 _FIX_FILE = tr_noop(
@@ -66,6 +68,7 @@ def corpus_files(path: Path) -> list[Path]:
                 ),
             )
         if not path.is_dir():
+            check_input(path)
             return [path]
         # Hidden files belong to the system: macOS creates ._a.json for a.json.
         inside = [f for f in path.iterdir() if f.is_file() and not f.name.startswith(".")]
@@ -104,7 +107,7 @@ def _natural_order(file: Path) -> tuple[list[tuple[int, str]], str]:
 
 def _read_file(file: Path) -> Iterator[RawRecord | BrokenRecord]:
     try:
-        content = file.read_bytes()
+        content = read_input(file)
     except OSError as error:
         raise _unreadable(file, error) from error
     text = decoded(content, str(file))
@@ -144,8 +147,8 @@ def decoded(content: bytes, name: str) -> str:
 
 def _read_json(file: Path, text: str) -> Iterator[RawRecord | BrokenRecord]:
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        content = parse_json(text)
+    except ValueError as error:
         if text.lstrip().startswith("{") and str(error).startswith("Extra data"):
             yield from _read_jsonl(file.name, text)  # JSON Lines with the suffix .json
             return
@@ -177,8 +180,8 @@ def _read_jsonl(name: str, text: str) -> Iterator[RawRecord | BrokenRecord]:
             continue
         location = _line_location(name, number)
         try:
-            yield _record(json.loads(row), location)
-        except (ValueError, RecursionError) as error:
+            yield _record(parse_json(row), location)
+        except ValueError as error:
             yield BrokenRecord(location, tr("not JSON: {cause}", cause=error))
 
 
@@ -197,16 +200,14 @@ def _read_text(name: str, text: str) -> Iterator[RawRecord | BrokenRecord]:
     if _are_poems(stanzas):
         for stanza in filter(None, stanzas):
             number, _first = stanza[0]
-            yield RawRecord(
-                _verse([row for _, row in stanza]), "", "", _line_location(name, number)
-            )
+            yield _raw([row for _, row in stanza], "", "", _line_location(name, number))
         return
     # 春望：国破山河在，… is a common layout; where only some rows have a colon, it is punctuation.
     is_titled = 2 * sum(_TITLED.match(row) is not None for _, row in rows) > len(rows)
     for number, row in rows:
         titled = _TITLED.match(row) if is_titled else None
         title, poem = titled.groups() if titled else ("", row)
-        yield RawRecord(_verse([poem]), title, "", _line_location(name, number))
+        yield _raw([poem], title, "", _line_location(name, number))
 
 
 def _are_poems(stanzas: Sequence[Sequence[tuple[int, str]]]) -> bool:
@@ -236,10 +237,19 @@ def _record(item: object, location: str) -> RawRecord | BrokenRecord:
     else:
         return BrokenRecord(location, tr('no "paragraphs" (nor "poem" nor "text")'))
     if isinstance(body, str):
-        return RawRecord(_verse([body]), title, author, location)
+        return _raw([body], title, author, location)
     if isinstance(body, list) and all(isinstance(line, str) for line in body):
-        return RawRecord(_verse(body), title, author, location)
+        return _raw(body, title, author, location)
     return BrokenRecord(location, tr('"{key}" must be a string or a list of strings', key=key))
+
+
+def _raw(parts: Sequence[str], title: str, author: str, location: str) -> RawRecord | BrokenRecord:
+    """Return the record of a poem in `parts`; a broken one if it is too long."""
+    num = max(sum(map(len, parts)), len(title), len(author))
+    if num > MAX_TEXT:
+        why = tr("{num:,} characters, more than {limit:,}", num=num, limit=MAX_TEXT)
+        return BrokenRecord(location, why)
+    return RawRecord(_verse(parts), title, author, location)
 
 
 def _verse(parts: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 from poetgen.data.conditions import Conditions
 from poetgen.data.normalize import normalize
 from poetgen.data.poem import is_hanzi
-from poetgen.errors import UsageError
+from poetgen.errors import UsageError, shorten
 from poetgen.language import tr
 from poetgen.prosody.forms import FORMS, Form, find_form
 from poetgen.prosody.grammar import Grammar, acrostic, make_grammar
@@ -28,6 +28,12 @@ from poetgen.prosody.phonology import rhyme_groups, rhymes
 
 MAX_PARALLEL = 1000
 """Upper limit of particles, and of candidates: each costs memory and time as a poem does."""
+
+MAX_PROMPT = 2000
+"""Characters of a prompt; the longest poem of the Tang has 1,666."""
+
+MAX_TEXT = 200
+"""Characters of any other text that is an option."""
 
 CHOICE = "Choice of characters"
 VERSE = "Form, rhyme, tones and acrostic"
@@ -47,6 +53,8 @@ class Option(NamedTuple):
     """The least value; itself excluded if `above_low`."""
     high: float = inf
     above_low: bool = False
+    max_length: int = MAX_TEXT
+    """Characters of a text."""
     per_call: bool = False
     """Whether it belongs to the call as a whole and cannot be set for one prompt."""
     value_type: type = str
@@ -76,7 +84,7 @@ class Options:
         UsageError: a value of the wrong type or out of range, or one that contradicts another.
     """
 
-    prompt: Annotated[str | None, Option()] = None
+    prompt: Annotated[str | None, Option(max_length=MAX_PROMPT)] = None
     """Beginning of the poem, such as 床前. Without a mark at its end, its last line is continued."""
     _: KW_ONLY
     temperature: Annotated[float, Option(short="-t", low=0, high=100)] = 0.8
@@ -135,6 +143,8 @@ class Options:
             is_bool = isinstance(value, bool)
             if not isinstance(value, accepted) or is_bool != (option.value_type is bool):
                 raise _wrong_type(name, value, option.value_type)
+            if isinstance(value, str) and len(value) > option.max_length:
+                raise _too_long(name, value, option.max_length)
             if accepted in (Integral, Real):
                 is_low = value <= option.low if option.above_low else value < option.low
                 if is_low or not value <= option.high:  # NaN is in no range
@@ -182,13 +192,13 @@ class Options:
         known = names or list(declared_options())
         for key in values:
             if key not in known:
-                near = get_close_matches(key, known, n=1)
+                near = get_close_matches(shorten(key), known, n=1)
                 hint = (
                     tr("Did you mean {name}?", name=near[0])
                     if near
                     else tr("Use one of {names}.", names=", ".join(known))
                 )
-                raise UsageError(tr("unknown key {key}", key=repr(key)), hint)
+                raise UsageError(tr("unknown key {key}", key=shorten(repr(key))), hint)
         changes: dict[str, Any] = dict(values)
         return replace(self, **changes)
 
@@ -301,8 +311,20 @@ def _wrong_type(name: str, value: object, value_type: type) -> UsageError:
         float: tr("a number"),
     }[value_type]
     return UsageError(
-        tr("{name} is {value}, not {expected}", name=name, value=repr(value), expected=expected),
+        tr(
+            "{name} is {value}, not {expected}",
+            name=name,
+            value=shorten(repr(value)),
+            expected=expected,
+        ),
         tr("Give {expected}.", expected=expected),
+    )
+
+
+def _too_long(name: str, value: str, limit: int) -> UsageError:
+    return UsageError(
+        tr("{name} has {num:,} characters", name=name, num=len(value)),
+        tr("Give at most {limit:,}.", limit=limit),
     )
 
 

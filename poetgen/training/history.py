@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from poetgen.errors import PoetgenError
-from poetgen.files import read_reason
+from poetgen.files import read_input, read_reason
 from poetgen.language import tr, tr_plural
 from poetgen.runs import METRICS
 
@@ -141,7 +141,7 @@ def read_history(path: Path) -> RunHistory:
         PoetgenError: The file cannot be read, or has no entry.
     """
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = read_input(path).decode("utf-8", "replace")
     except OSError as error:
         raise PoetgenError(
             tr("{file} cannot be read: {reason}", file=path, reason=read_reason(error)),

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from tqdm.utils import disp_len
 
 from poetgen.engine.scoring import Likelihood
-from poetgen.files import write_error, write_text
+from poetgen.files import read_input, write_error, write_text
 from poetgen.language import tr, tr_plural
 from poetgen.progress import format_duration
 from poetgen.training.history import perplexity
@@ -267,12 +267,16 @@ def _remove_entries_after(progress: Progress, path: Path) -> None:
     if not path.exists():
         return
     kept = []
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    try:
+        content = read_input(path).decode("utf-8", "replace")
+    except OSError as error:
+        raise write_error(path, error) from error
+    for text in content.splitlines():
         try:
             entry = json.loads(text)
             done = entry["epoch"] <= progress.epoch if entry["kind"] == "validation" else True
             if done and entry["step"] <= progress.step:
                 kept.append(text + "\n")
-        except (json.JSONDecodeError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             continue
     write_text(path, "".join(kept))

@@ -90,7 +90,7 @@ BAD_LINES = {
     '{"form": "wujue", "tones": true, "soft": true}': "soft and tones contradict each other",
     '{"form": "wujue", "acrostic": "云月云月云"}': "has 5 characters, but 五绝 has 4 lines",
     '{"rhyme_group": "中"}': "中 is not a rhyme group",
-    '{"a":' * 100_000: "not JSON",
+    '{"a":' * 10_000: "not JSON: nested deeper than 32 levels",
     '{"seed": ' + "1" * 5000 + "}": "digits",
 }
 

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from poetgen.cli.main import make_app
+from poetgen.errors import shorten
 from tests.refusal import is_refused
 
 app = make_app()
@@ -208,7 +209,7 @@ def test_scan_without_poem_exits_2() -> None:
 def test_scan_missing_file_exits_2(name: str) -> None:
     result = CliRunner().invoke(app, ["scan", name])
     assert is_refused(result, 2)
-    assert result.stderr.startswith(f"poetgen: there is no file {name}\n")
+    assert result.stderr.startswith(f"poetgen: there is no file {shorten(name)}\n")
 
 
 def test_scan_json_lines_on_stdin() -> None:

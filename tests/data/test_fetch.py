@@ -1,6 +1,7 @@
 """`poetgen.data.fetch` against a small HTTP server on the loopback interface."""
 
 import errno
+import gzip
 import hashlib
 import json
 import os
@@ -9,13 +10,16 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from poetgen.data import fetch as fetch_module
 from poetgen.data.fetch import (
@@ -26,6 +30,7 @@ from poetgen.data.fetch import (
     fetch,
     load_manifest,
     missing_files,
+    parse_manifest,
 )
 from poetgen.errors import CorpusError, OutputError, PoetgenError, UsageError
 from tests import bars
@@ -59,8 +64,9 @@ def name(path: str) -> str:
 class Upstream(ThreadingHTTPServer):
     """Serves CONTENTS; `script[path]` lists steps that replace the next responses.
 
-    A step is an HTTP status, "cut" (half of the body), "wrong" (another body), "slow", or a callable
-    that runs before the correct response. `always[path]` is the step after the end of the script.
+    A step is an HTTP status, "cut" (half of the body), "wrong" (another body), "slow", a key of HOSTILE,
+    or a callable that runs before the correct response. `always[path]` is the step after the end of the
+    script.
     """
 
     daemon_threads = False  # server_close waits for the handlers, so no socket stays open
@@ -70,6 +76,8 @@ class Upstream(ThreadingHTTPServer):
         self.script: dict[str, list[Any]] = {}
         self.always: dict[str, Any] = {}
         self.requested: list[str] = []
+        self.num_sent = 0
+        """Bytes of hostile bodies."""
 
     @property
     def url(self) -> str:
@@ -90,6 +98,9 @@ class Handler(BaseHTTPRequestHandler):
         if isinstance(step, int) or path not in CONTENTS:
             self.send_error(step or 404)
             return
+        if step in HOSTILE:
+            HOSTILE[step](self, CONTENTS[path])
+            return
         if callable(step):
             step()
         if step == "slow":
@@ -100,8 +111,40 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body[: len(body) // 2] if step == "cut" else body)
 
+    def answer(self, pieces: Iterable[bytes], status: int = 200, **headers: str) -> None:
+        """Send a body whose length is not announced, until the client disconnects."""
+        self.send_response(status)
+        for key, value in headers.items():
+            self.send_header(key.replace("_", "-"), value)
+        self.end_headers()
+        for piece in pieces:
+            self.wfile.write(piece)
+            self.server.num_sent += len(piece)
+
     def log_message(self, *args: object) -> None:
         pass
+
+
+def trickle(content: bytes) -> Iterator[bytes]:
+    for i in range(len(content)):
+        time.sleep(0.02)
+        yield content[i : i + 1]
+
+
+MEGABYTE = bytes(1_000_000)
+HOSTILE: dict[str, Callable[[Handler, bytes], None]] = {
+    "endless": lambda to, _: to.answer(repeat(MEGABYTE)),
+    "endless redirect": lambda to, _: to.answer(repeat(MEGABYTE), 302, Location="/pinned/b"),
+    "gzip bomb": lambda to, _: to.answer([gzip.compress(10 * MEGABYTE)], Content_Encoding="gzip"),
+    "redirect loop": lambda to, _: to.answer([], 302, Location=to.path),
+    "malformed redirect": lambda to, _: to.answer([], 302, Location="http://[::1/b"),
+    "error page": lambda to, _: to.answer([b"<html>Please log in.</html>" * 100]),
+    "wrong length": lambda to, content: to.answer([content], Content_Length="999999"),
+    "byte by byte": lambda to, content: to.answer(
+        trickle(content), Content_Length=str(len(content))
+    ),
+}
+"""Answers of a server that is broken or hostile."""
 
 
 @pytest.fixture
@@ -289,6 +332,55 @@ def test_fetch_keeps_damaged_file_on_failure(upstream: Upstream, tmp_path: Path)
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.parametrize(
+    ("step", "reason"),
+    [
+        ("endless", "gave more than the expected"),
+        ("endless redirect", "answered 404"),
+        ("gzip bomb", "answered with the encoding gzip"),
+        ("redirect loop", "redirects more than 5 times"),
+        ("malformed redirect", "failed: Invalid IPv6 URL"),
+        ("error page", "gave more than the expected"),
+        ("wrong length", "more expected"),
+        ("byte by byte", "was too slow: "),
+    ],
+)
+def test_fetch_refuses_hostile_answers(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, reason: str
+) -> None:
+    if step == "byte by byte":  # the file would take eight seconds, and arrive
+        monkeypatch.setattr(fetch_module, "BASE_SECONDS", 0.5)
+        monkeypatch.setattr(fetch_module, "MIN_BYTES_PER_SECOND", 1e9)
+    old = tmp_path / name(PATHS[1])
+    old.write_bytes(b"an older edition")
+    upstream.always[PATHS[1]] = step
+    with pytest.raises(CorpusError) as caught:
+        get(tmp_path, upstream.url, num_workers=1, max_rounds=1)
+    assert_says(caught.value, name(PATHS[1]), reason, "are kept")
+    # A socket buffers some of what nobody reads.
+    assert upstream.num_sent < 50_000_000
+    assert sorted(p.name for p in tmp_path.iterdir()) == [name(PATHS[0]), old.name]
+    assert old.read_bytes() == b"an older edition"
+
+
+def test_fetch_follows_redirects(upstream: Upstream, tmp_path: Path) -> None:
+    HOSTILE["redirect"] = lambda to, _: to.answer([b"moved"], 302, Location=to.path)
+    upstream.script[PATHS[1]] = ["redirect", "redirect"]
+    try:
+        get(tmp_path, upstream.url)
+    finally:
+        del HOSTILE["redirect"]
+    assert_complete(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no /dev/zero")
+def test_fetch_reads_no_device(tmp_path: Path) -> None:
+    (tmp_path / "stick").mkdir()
+    (tmp_path / "stick" / name(PATHS[0])).symlink_to("/dev/zero")
+    with pytest.raises(CorpusError, match="it is a device, not a regular file"):
+        get(tmp_path / "to", str(tmp_path / "stick"), num_workers=1)
+
+
 @pytest.fixture
 def sigint_raises() -> Iterator[None]:
     """Install the default SIGINT handler; shells start background jobs with SIGINT ignored."""
@@ -367,7 +459,7 @@ def test_fetch_from_local_folder(tmp_path: Path, flat: bool, as_url: bool) -> No
 def test_fetch_from_empty_local_folder(tmp_path: Path) -> None:
     with pytest.raises(CorpusError) as caught:
         get(tmp_path / "to", str(tmp_path / "stick"), num_workers=1)
-    reason = f"{tmp_path / 'stick' / PATHS[0]} failed: No such file or directory"
+    reason = f"{tmp_path / 'stick' / PATHS[0]} failed: there is no such file"
     assert_says(caught.value, reason, "Check the URL")
 
 
@@ -396,12 +488,10 @@ def test_fetch_into_uncreatable_folder(upstream: Upstream, tmp_path: Path) -> No
 def test_fetch_on_full_disk(
     upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write_bytes(path: Path, content: bytes) -> int:
-        with path.open("wb") as file:
-            file.write(content[:10])
+    def fsync(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(OutputError) as caught:
         get(tmp_path, upstream.url)
     assert_says(caught.value, str(tmp_path / "poet.tang."), "the disk is full", "Free some space")
@@ -427,3 +517,61 @@ def test_manifest_of_collections(
     assert sum(file.num_bytes for file in manifest.files) == num_bytes
     assert all(re.fullmatch("[0-9a-f]{64}", file.sha256) for file in manifest.files)
     assert re.fullmatch("[0-9a-f]{40}", manifest.commit)
+
+
+SHA = "0" * 64
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ["../poems.json", 1, SHA],
+        ["a/../../poems.json", 1, SHA],
+        ["/etc/passwd", 1, SHA],
+        ["a\\b.json", 1, SHA],
+        ["a\0b.json", 1, SHA],
+        ["", 1, SHA],
+        ["a" * 300, 1, SHA],
+        [None, 1, SHA],
+        ["a.json", -1, SHA],
+        ["a.json", 2**60, SHA],
+        ["a.json", True, SHA],
+        ["a.json", 1, "xyz"],
+        ["a.json", 1],
+    ],
+)
+def test_manifest_entry_is_checked(row: list[object]) -> None:
+    with pytest.raises(CorpusError, match="the manifest of the corpus is damaged"):
+        parse_manifest(manifest_text([row]), "small")
+
+
+def manifest_text(rows: object) -> str:
+    head = {"repository": "a/b", "commit": "0", "licence": "MIT"}
+    return json.dumps({**head, "collections": {"small": {"poems": 1, "files": rows}}})
+
+
+def test_manifest_of_equal_names_is_refused() -> None:
+    rows = [["a/poems.json", 1, SHA], ["b/poems.json", 1, SHA]]
+    with pytest.raises(CorpusError, match="two files have the same name"):
+        parse_manifest(manifest_text(rows), "small")
+
+
+def containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.just(SHA),
+    containers,
+    max_leaves=8,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.one_of(st.text(max_size=30), JSON_VALUES.map(json.dumps), JSON_VALUES.map(manifest_text)))
+def test_parse_manifest_returns_or_refuses(text: str) -> None:
+    try:
+        manifest = parse_manifest(text, "small")
+    except PoetgenError:
+        return
+    assert all(file.name and ".." not in file.path.split("/") for file in manifest.files)

@@ -248,6 +248,15 @@ def test_scan_off_rhyme(line_1: str, line_2: str, line_4: str, off_rhyme: tuple[
     assert bool(result.main_rhyme) == bool(result.rhyme or off_rhyme)
 
 
+@pytest.mark.parametrize("number", [2, 4, 6, 8])
+def test_scan_rhyme_is_that_of_all_even_lines(number: int) -> None:
+    octave = [*SPRING_VIEW]
+    octave[number - 1] = octave[number - 1][:-1] + "山"
+    result = scanned(tuple(octave))
+    assert (result.rhyme, result.level_rhyme, result.regulated) == (frozenset(), False, False)
+    assert result.off_rhyme == (number,)
+
+
 def test_scan_off_rhyme_of_octave() -> None:
     octave = [*SPRING_VIEW]
     octave[5] = "家书抵万山"

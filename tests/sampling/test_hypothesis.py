@@ -92,6 +92,14 @@ def test_append_ends_a_poem_at_the_limit() -> None:
     assert started(context=context, form="五绝", written="床前明月").is_active
 
 
+def test_multiply_weight_keeps_what_earlier_steps_left() -> None:
+    hypothesis = started()
+    hypothesis.weight = 1.0
+    for share in (0.5, 0.25, 0.5):
+        hypothesis.multiply_weight(share)
+    assert hypothesis.weight == 0.0625
+
+
 def test_forced_token_is_read_from_conditions_and_prompt() -> None:
     context, ids = Context(CONDITIONED_VOCAB, 40), CONDITIONED_VOCAB.ids
     request = make_request("鹤月", form="五绝", soft=True)
