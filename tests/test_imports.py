@@ -47,6 +47,7 @@ TORCH_MODULES = {
     "poetgen.training.loss",
     "poetgen.training.optim",
     "poetgen.training.state",
+    "poetgen.training.state_format",
 }
 """Modules that import torch; no other one does."""
 

@@ -98,8 +98,9 @@ def initial_state(
         ConfigError: `config` sets another architecture than that model has.
     """
     if resumed is not None:
-        network = PoemRNN(len(resumed.vocab), config.model)
-        return InitialState(config, network, resumed.vocab, resumed.training_lines)
+        vocab = resumed.parts.vocabulary
+        network = PoemRNN(len(vocab), config.model)
+        return InitialState(config, network, vocab, resumed.parts.training_lines)
     vocab = Vocabulary.build(
         poems,
         min_count=config.data.min_count,
