@@ -14,7 +14,7 @@ PACKAGE = Path(poetgen.__file__).parent
 
 # Lowest first.  Parts on the same floor do not import each other.
 FLOORS = [
-    {"errors", "language"},
+    {"errors", "language", "terminal"},
     {"files", "config", "progress", "prosody"},
     {"data"},
     {"engine"},

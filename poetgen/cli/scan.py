@@ -1,6 +1,5 @@
 """`poetgen scan`."""
 
-import json
 import os
 import re
 import sys
@@ -13,6 +12,7 @@ from poetgen.cli.options import JsonOption
 from poetgen.errors import CorpusError, UsageError
 from poetgen.files import read_reason
 from poetgen.language import tr
+from poetgen.terminal import json_text
 
 if TYPE_CHECKING:
     from poetgen.data.poem import Poem
@@ -54,16 +54,20 @@ def scan(
     scans = [scan_lines(poem.lines) for poem in poems]
     if as_json:
         records = [to_json(poem, result) for poem, result in zip(poems, scans, strict=True)]
-        typer.echo(json.dumps(records, ensure_ascii=False, indent=1))
+        typer.echo(json_text(records))
         return
     from rich.console import Console
+    from rich.text import Text
+
+    from poetgen.views.visible import Visible
 
     console = Console(highlight=False)
     for poem, result in zip(poems, scans, strict=True):
         if poem.title or poem.author:
             title = f"《{poem.title}》" if poem.title else ""
-            console.print(" ".join(filter(None, [title, poem.author])), markup=False)
-        console.print(tone_table(poem.lines, result, console.width))
+            heading = " ".join(filter(None, [title, poem.author]))
+            console.print(Visible(Text(heading)))
+        console.print(Visible(tone_table(poem.lines, result, console.width)))
         console.print(*summary(result, poem.lines), "", sep="\n")
     console.print(*legend(scans), sep="\n")
 
