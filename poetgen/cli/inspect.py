@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from poetgen.cli.options import DeviceOption, JsonOption, ModelOption
 from poetgen.errors import UsageError
 from poetgen.language import current_language, tr
 from poetgen.terminal import json_text
+
+if TYPE_CHECKING:
+    from rich.console import Group
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +108,7 @@ def inspect(
         logger.info(tr("wrote {path}", path=output))
 
 
-def _print(values: Mapping[str, object], report: Callable[..., object], *, as_json: bool) -> None:
+def _print(values: Mapping[str, object], report: Callable[..., "Group"], *, as_json: bool) -> None:
     """Print `values` as JSON, or the report for the width of the terminal."""
     if as_json:
         typer.echo(json_text(values))

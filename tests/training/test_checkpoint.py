@@ -96,7 +96,10 @@ def change(path: Path, **entries: object) -> None:
 
 def write_version(path: Path, version: int) -> None:
     """Rewrite a state in the layout of an older format version."""
-    {2: write_version_2, 3: write_version_3, 4: bool}[version](path)
+    if version == 2:
+        write_version_2(path)
+    elif version == 3:
+        write_version_3(path)
 
 
 @contextmanager
