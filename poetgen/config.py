@@ -21,7 +21,7 @@ from poetgen.language import tr, tr_plural
 
 Cell = Literal["lstm", "gru", "rnn"]
 EmbeddingInit = Literal["uniform", "cooccurrence"]
-ReuseTerm = Literal["off", "fixed", "gated"]
+ReuseTerm = Literal["none", "fixed", "gated"]
 Precision = Literal["auto", "fp32", "bf16"]
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -86,8 +86,8 @@ class ModelConfig(_Section):
     """Share the weights of the output projection with the embedding, true or false."""
     verse_inputs: bool = False
     """Also read line, position, facing character of the line before and last rhyme, true or false."""
-    reuse_term: ReuseTerm = "off"
-    """Learned term on the logits of characters already used in the poem: off, fixed or gated."""
+    reuse_term: ReuseTerm = "none"
+    """Learned term on the logits of characters already used in the poem: none, fixed or gated."""
     embedding_init: EmbeddingInit = "uniform"
     """Initial embedding: uniform (random) or cooccurrence (SVD of co-occurrence counts)."""
     embedding_std: Positive = 0.058

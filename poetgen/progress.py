@@ -10,6 +10,7 @@ from typing import ClassVar, TypeVar
 from tqdm import tqdm
 
 from poetgen.language import tr
+from poetgen.terminal import visible
 
 T = TypeVar("T")
 
@@ -44,7 +45,12 @@ class Stage:
         Stage._last_event = now
         style = {"unit": "B", "unit_scale": True} if is_bytes else {"bar_format": _BAR}
         self._bar = tqdm(
-            desc=name, total=total, leave=False, disable=None, delay=_DELAY_SECONDS, **style
+            desc=visible(name),
+            total=total,
+            leave=False,
+            disable=None,
+            delay=_DELAY_SECONDS,
+            **style,
         )
 
     def __enter__(self) -> "Stage":

@@ -14,7 +14,7 @@ PACKAGE = Path(poetgen.__file__).parent
 
 # Lowest first.  Parts on the same floor do not import each other.
 FLOORS = [
-    {"errors", "language"},
+    {"errors", "language", "terminal"},
     {"files"},
     {"config", "progress", "prosody"},
     {"data"},
@@ -50,6 +50,7 @@ TORCH_MODULES = {
     "poetgen.training.loss",
     "poetgen.training.optim",
     "poetgen.training.state",
+    "poetgen.training.state_format",
 }
 """Modules that import torch; no other one does."""
 

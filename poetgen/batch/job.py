@@ -13,8 +13,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
-from poetgen.batch.journal import Outcome
 from poetgen.batch.prompts import line_digest, parse_prompt_line
+from poetgen.batch.record import Outcome
 from poetgen.errors import PoetgenError, UsageError
 from poetgen.files import file_digest
 from poetgen.language import tr, tr_plural

@@ -1,9 +1,11 @@
 """The output of a job, which survives a kill and the correction of its prompts.
 
 While a job runs, its poems gather in a log next to the output: in `poems.jsonl.job` for `poems.jsonl`.
-The log is a file of JSON lines.  The first describes the job; each other one is a poem, with its index
-and a digest of the line of the prompts file that asked for it.  Lines are only ever appended, and reach
-the disk after every batch: a kill at any instant leaves at most part of a last line, which is cut off.
+The log is a file of JSON lines (`record` has their format).  The first three, which are equal, describe
+the job; each other one is a poem, with its index and a digest of the line of the prompts file that asked
+for it.  Lines are only ever appended, and reach the disk after every batch: a kill at any instant leaves
+at most part of a last line, which is cut off.  A damaged line is left out with a warning, and costs its
+own poem only, which is generated again.
 
 A job that runs again takes from the log every poem whose line has not changed.  So an interrupted job
 resumes, and after a correction of the prompts only the poems of the changed lines are generated.
@@ -14,54 +16,44 @@ prompts will need it.
 """
 
 import errno
-import json
 import logging
 import os
 import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from poetgen.batch.prompts import poem_keys
-from poetgen.errors import UsageError
+from poetgen.batch.record import (
+    FORMAT_VERSION,
+    Header,
+    Outcome,
+    OutputDigest,
+    parse_record,
+    record_text,
+)
+from poetgen.errors import PoetgenError, UsageError
 from poetgen.files import (
     atomic_write,
     atomic_writer,
     file_digest,
     is_special,
     lock,
-    parse_json,
     write_error,
 )
-from poetgen.language import tr
+from poetgen.language import tr, tr_plural
 from poetgen.sampling.options import Options
 from poetgen.sampling.request import new_seed
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 1
 _HEADER = b'{"version"'
 """The first bytes of a log."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The result of one poem of a job, which is a line of the log."""
-
-    index: int
-    line: int
-    """Digest of its line in the prompts file."""
-    text: str = ""
-    """The poem as it appears in the output; "": it failed."""
-    failure: str = ""
-    """Why it could not be generated."""
-    is_cut_off: bool = False
-    """Whether it was cut off without an end."""
-    poem_hash: int | None = None
-    """In a job of unique poems: the hash of a poem that was accepted at its first attempt."""
+_NUM_HEADERS = 3
+"""Copies of the description of a job: a damaged line break costs two lines."""
 
 
 class StreamOutput:
@@ -109,6 +101,8 @@ class Journal:
         """Digest of the output if it was written, although lines or poems failed; else ""."""
         self.is_finished = False
         """Whether nothing has been generated since then."""
+        self._is_old = False
+        """Whether its lines may lack a checksum."""
         self._stream = stream
         self._separator = separator
         # By index: where the log has the poem (0: nowhere), and the digest of its line.
@@ -124,7 +118,7 @@ class Journal:
 
     def find(self, index: int, line: int) -> Outcome | None:
         """Return the poem of that index, for a line with that digest; None if it is to be generated."""
-        return Outcome(**self._read(self._offsets[index])) if self.has(index, line) else None
+        return self._read(self._offsets[index]) if self.has(index, line) else None
 
     def keep(self, outcome: Outcome) -> None:
         """Make a poem that was found the next of this run."""
@@ -132,8 +126,7 @@ class Journal:
 
     def write(self, outcome: Outcome) -> None:
         """Append the next poem of this run; a kill before `commit` undoes it."""
-        required = ("index", "line")
-        offset = self._append({k: v for k, v in asdict(outcome).items() if v or k in required})
+        offset = self._append(outcome)
         self._remember(outcome, offset)
         self._order.append(offset)
 
@@ -148,10 +141,10 @@ class Journal:
     def start_over(self, job: Mapping[str, Any], seed: int) -> None:
         """Begin the log of another job, with nothing in it."""
         self.job, self.seed = job, seed
-        self.has_poems, self.written, self.is_finished = False, "", False
+        self.has_poems, self.written, self.is_finished, self._is_old = False, "", False, False
         del self._offsets[:], self._lines[:]
         self._stream.truncate(0)
-        self._append({"version": FORMAT_VERSION, "job": job, "seed": seed})
+        self._append(Header(FORMAT_VERSION, job, seed), num_copies=_NUM_HEADERS)
         self.commit()
 
     def finish(self, *, is_complete: bool) -> None:
@@ -172,25 +165,28 @@ class Journal:
         with part.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as output:
             separator = ""
             for offset in self._order:
-                if text := self._read(offset).get("text"):
+                if text := self._read(offset).text:
                     output.write(separator + text)
                     separator = self._separator
         self.written, self.is_finished = file_digest(part), True
-        self._append({"output": self.written})
+        self._append(OutputDigest(self.written))
         self.commit()
 
-    def _read(self, offset: int) -> dict[str, Any]:
+    def _read(self, offset: int) -> Outcome:
+        """Return the poem at an offset, which was read before: if it is another now, the disk fails."""
         self._stream.seek(offset)
-        values: dict[str, Any] = json.loads(self._stream.readline())
-        return values
+        try:
+            outcome = parse_record(self._stream.readline(), is_old=self._is_old)
+        except ValueError as error:
+            raise _damaged(self.log, str(error)) from error
+        assert isinstance(outcome, Outcome)
+        return outcome
 
-    def _append(self, values: Mapping[str, Any]) -> int:
+    def _append(self, record: Header | Outcome | OutputDigest, *, num_copies: int = 1) -> int:
         """Append a line to the log; return its offset."""
-        text = json.dumps(values, ensure_ascii=False) + "\n"
         try:
             offset = self._stream.seek(0, os.SEEK_END)
-            # A lone surrogate, part of a path that is not UTF-8, becomes an escape of JSON.
-            self._stream.write(text.encode(errors="backslashreplace"))
+            self._stream.write(record_text(record) * num_copies)
         except OSError as error:
             raise write_error(self.log, error) from error
         return offset
@@ -205,32 +201,84 @@ class Journal:
         self.is_finished = False
 
     def _load(self) -> None:
-        """Read the log, and cut off the part of a line that a kill left at its end."""
-        offset = self._stream.seek(0)
-        for line in self._stream:
-            if not line.endswith(b"\n"):
+        """Read the log, and cut off what a kill left at its end: part of a line, or damaged lines."""
+        header: Header | None = None
+        damage = _Damage()
+        end = offset = self._stream.seek(0)
+        for number, line in enumerate(self._stream, start=1):
+            if header is None and number > _NUM_HEADERS:
                 break
             try:
-                self._load_line(parse_json(line.decode()), offset)
-            except (ValueError, TypeError, KeyError):
-                if not offset:
-                    raise _not_a_log(self.log) from None
-                break
+                record = parse_record(line, is_old=self._is_old)
+            except ValueError as error:
+                damage.add(number, str(error))
+            else:
+                if isinstance(record, Header):
+                    header = header or record
+                    self._is_old = header.version < FORMAT_VERSION
+                elif header is None:
+                    damage.add(number, tr("it does not describe the job"))
+                elif isinstance(record, OutputDigest):
+                    self.written, self.is_finished = record.output, True
+                else:
+                    self._remember(record, offset)
+                end = offset + len(line)
             offset += len(line)
-        self._stream.seek(0)
-        if not offset and not _HEADER.startswith(self._stream.read(len(_HEADER))):
-            raise _not_a_log(self.log)
-        self._stream.truncate(offset)
-
-    def _load_line(self, values: Mapping[str, Any], offset: int) -> None:
-        if not offset:
-            if values["version"] != FORMAT_VERSION:
-                raise ValueError
-            self.job, self.seed = dict(values["job"]), int(values["seed"])
-        elif "output" in values:
-            self.written, self.is_finished = values["output"], True
+        if header is None:
+            self._refuse_unless_new(damage)
+            end = 0
         else:
-            self._remember(Outcome(**values), offset)
+            self.job, self.seed = header.job, header.seed
+            self._warn(damage)
+        self._stream.truncate(end)
+
+    def _refuse_unless_new(self, damage: "_Damage") -> None:
+        """Raise unless the log, which has no description of its job, is one that a kill left."""
+        self._stream.seek(0)
+        first = self._stream.readline()
+        if not _HEADER.startswith(first[: len(_HEADER)]):
+            raise _not_a_log(self.log)
+        if first.endswith(b"\n"):
+            raise _damaged(self.log, tr("line {line}: {why}", line=damage.line, why=damage.why))
+
+    def _warn(self, damage: "_Damage") -> None:
+        """Log what was left out, and where; a half-written last line is usual after a kill."""
+        if self._is_old:
+            logger.warning(
+                tr(
+                    "{path} is of an older poetgen and has no checksums: not all damage to it can be "
+                    "recognized",
+                    path=self.log,
+                )
+            )
+        if damage.num_lines:
+            logger.warning(
+                tr_plural(
+                    damage.num_lines,
+                    "{log}: {num:,} damaged or half-written line is left out (line {line}: {why}); "
+                    "its poem, if any, is generated again",
+                    "{log}: {num:,} damaged or half-written lines are left out (the first is line "
+                    "{line}: {why}); their poems, if any, are generated again",
+                    log=self.log,
+                    line=damage.line,
+                    why=damage.why,
+                )
+            )
+
+
+@dataclass
+class _Damage:
+    """The damaged lines of a log: their number, and where the first one is."""
+
+    num_lines: int = 0
+    line: int = 0
+    why: str = ""
+
+    def add(self, line: int, why: str) -> None:
+        """Count one more damaged line."""
+        if not self.num_lines:
+            self.line, self.why = line, why
+        self.num_lines += 1
 
 
 @contextmanager
@@ -413,6 +461,13 @@ def _not_a_log(path: Path) -> UsageError:
     return UsageError(
         tr("{path} is not the log of a job that can be resumed", path=path),
         tr("Delete it, or name another --output."),
+    )
+
+
+def _damaged(path: Path, why: str) -> PoetgenError:
+    return PoetgenError(
+        tr("the log {path} cannot be resumed: {why}", path=path, why=why),
+        tr("Restore it from a copy, or delete it to generate all poems again."),
     )
 
 

@@ -15,8 +15,9 @@ from typing import NoReturn, ParamSpec
 from typer.exceptions import TyperException
 
 from poetgen.cli.help import explain
-from poetgen.errors import PoetgenError
+from poetgen.errors import ConfigError, PoetgenError
 from poetgen.language import tr
+from poetgen.terminal import visible
 
 P = ParamSpec("P")
 
@@ -26,6 +27,8 @@ class _StderrHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
+        if not text.isprintable():
+            text = visible(text, keep=getattr(record, "keep", ""))
         if record.levelno == logging.WARNING:
             text = tr("warning: {text}", text=text)
         bar = sys.modules.get("tqdm")
@@ -50,8 +53,17 @@ def handle_errors(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except PoetgenError as error:
-            logger.error("poetgen: %s\n  → %s", error.why, error.fix)
+            # Only the faults of a configuration are several lines.
+            whys = error.why.split("\n  ") if isinstance(error, ConfigError) else [error.why]
+            why, fix = "\n  ".join(map(visible, whys)), visible(error.fix)
+            logger.error("poetgen: %s\n  → %s", why, fix, extra={"keep": "\n"})
             raise SystemExit(error.exit_code) from error
+        except MemoryError as error:
+            _print_error(
+                tr("memory ran out"),
+                tr("Lower --batch-size, choose a smaller model, or close other programs."),
+            )
+            raise SystemExit(1) from error
         except ModuleNotFoundError as error:
             if error.name != "torch":
                 raise
@@ -107,7 +119,7 @@ def run_program(program: Callable[..., object], arguments: Sequence[str]) -> NoR
 
 
 def _print_error(why: str, fix: str) -> None:
-    print(f"poetgen: {why}\n  → {fix}", file=sys.stderr)  # noqa: T201
+    print(f"poetgen: {visible(why)}\n  → {visible(fix)}", file=sys.stderr)  # noqa: T201
 
 
 def _abandon_stdout() -> None:

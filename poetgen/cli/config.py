@@ -6,6 +6,7 @@ import typer
 
 from poetgen.cli import completion
 from poetgen.cli.options import SetOption
+from poetgen.terminal import for_stdout
 
 
 def config(
@@ -26,4 +27,4 @@ def config(
     from poetgen.config import load_config
 
     resolved = load_config(name, overrides or [])
-    typer.echo(resolved.to_yaml(with_descriptions=True), nl=False)
+    typer.echo(for_stdout(resolved.to_yaml(with_descriptions=True), keep="\n"), nl=False)

@@ -1,6 +1,5 @@
 """`poetgen corpus fetch` and `poetgen corpus report`."""
 
-import json
 import logging
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +8,7 @@ import typer
 
 from poetgen.cli.options import CorpusOption, JsonOption
 from poetgen.language import tr, tr_plural
+from poetgen.terminal import for_stdout, json_text
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def fetch(
 
     report = fetch_files(collection, output_dir or Path("data") / collection, base_url=url)
     if as_json:
-        typer.echo(json.dumps(report.to_json(), ensure_ascii=False, indent=1))
+        typer.echo(json_text(report.to_json()))
         return
     downloaded = tr_plural(
         report.num_downloaded,
@@ -44,14 +44,13 @@ def fetch(
         "{num:,} files downloaded ({bytes:,} bytes)",
         bytes=report.num_bytes,
     )
-    typer.echo(
-        tr(
-            "{folder}: {downloaded}, {present:,} already present",
-            folder=report.folder,
-            downloaded=downloaded,
-            present=report.num_present,
-        )
+    text = tr(
+        "{folder}: {downloaded}, {present:,} already present",
+        folder=report.folder,
+        downloaded=downloaded,
+        present=report.num_present,
     )
+    typer.echo(for_stdout(text))
 
 
 def report(
@@ -77,12 +76,13 @@ def report(
 
     from poetgen.data.corpus import corpus_paths, corpus_report, load_corpus
     from poetgen.views.corpus_table import corpus_table
+    from poetgen.views.visible import Visible
 
     loaded = load_corpus(corpus_paths(corpus or []), extra or [])
     for fault in loaded.cleaning.faults() + loaded.extra_cleaning.faults():
         logger.warning(fault)
     counts = corpus_report(loaded, min_count=min_count, max_tokens=max_tokens)
     if as_json:
-        typer.echo(json.dumps(counts.to_json(), ensure_ascii=False, indent=1))
+        typer.echo(json_text(counts.to_json()))
     else:
-        Console().print(corpus_table(counts))
+        Console().print(Visible(corpus_table(counts)))

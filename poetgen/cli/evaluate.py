@@ -1,6 +1,5 @@
 """`poetgen eval`."""
 
-import json
 import logging
 import sys
 from contextlib import nullcontext
@@ -14,6 +13,7 @@ from poetgen.cli.options import CorpusOption, DeviceOption, JsonOption
 from poetgen.data.split import Split
 from poetgen.errors import UsageError
 from poetgen.language import tr
+from poetgen.terminal import json_text
 
 logger = logging.getLogger(__name__)
 
@@ -115,6 +115,7 @@ def evaluate(
     from poetgen.model.file import load_model
     from poetgen.views.report_page import report_page
     from poetgen.views.report_table import full_width, report_tables
+    from poetgen.views.visible import Visible
 
     config = EvalConfig(
         samples_per_form,
@@ -142,11 +143,11 @@ def evaluate(
         if stream is not None:
             stream.write(report_page(report))
     if as_json:
-        typer.echo(json.dumps(report_to_json(report), ensure_ascii=False, indent=1))
+        typer.echo(json_text(report_to_json(report)))
         return
     # A file or a pipe has no width that a table must fit.
     console = Console(width=None if sys.stdout.isatty() else full_width(report), highlight=False)
-    console.print(report_tables(report, console.width))
+    console.print(Visible(report_tables(report, console.width)))
 
 
 def _parse_temperatures(text: str) -> tuple[float, ...]:

@@ -1,6 +1,5 @@
 """`poetgen export`."""
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ from poetgen.cli import completion
 from poetgen.cli.options import JsonOption
 from poetgen.errors import UsageError
 from poetgen.language import tr
+from poetgen.terminal import for_stdout, json_text
 
 
 def export(
@@ -51,8 +51,7 @@ def export(
     dtype, num_bytes = "int8" if int8 else "fp32", output.stat().st_size
     if as_json:
         values = {"file": str(output), "bytes": num_bytes, "dtype": dtype, "source": str(source)}
-        typer.echo(json.dumps(values, ensure_ascii=False, indent=1))
+        typer.echo(json_text(values))
     else:
-        typer.echo(
-            tr("{path}: {bytes:,} bytes, {dtype}", path=output, bytes=num_bytes, dtype=dtype)
-        )
+        text = tr("{path}: {bytes:,} bytes, {dtype}", path=output, bytes=num_bytes, dtype=dtype)
+        typer.echo(for_stdout(text))

@@ -1,17 +1,20 @@
 """`poetgen inspect`."""
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from poetgen.cli.options import DeviceOption, JsonOption, ModelOption
 from poetgen.errors import UsageError
 from poetgen.language import current_language, tr
+from poetgen.terminal import json_text
+
+if TYPE_CHECKING:
+    from rich.console import Group
 
 logger = logging.getLogger(__name__)
 
@@ -105,15 +108,17 @@ def inspect(
         logger.info(tr("wrote {path}", path=output))
 
 
-def _print(values: Mapping[str, object], report: Callable[..., object], *, as_json: bool) -> None:
+def _print(values: Mapping[str, object], report: Callable[..., "Group"], *, as_json: bool) -> None:
     """Print `values` as JSON, or the report for the width of the terminal."""
     if as_json:
-        typer.echo(json.dumps(values, ensure_ascii=False, indent=1))
+        typer.echo(json_text(values))
         return
     from rich.console import Console
 
+    from poetgen.views.visible import Visible
+
     console = Console(highlight=False, markup=False)
-    console.print(report(width=console.width))
+    console.print(Visible(report(width=console.width)))
 
 
 def _check_arguments(

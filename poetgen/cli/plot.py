@@ -1,6 +1,5 @@
 """`poetgen plot`."""
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from poetgen.cli import completion
 from poetgen.cli.options import JsonOption
 from poetgen.errors import UsageError
 from poetgen.language import current_language, tr
+from poetgen.terminal import json_text
 from poetgen.training.history import Axis
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def plot(
     from poetgen.views.run_figure import run_figure
     from poetgen.views.run_page import run_page
     from poetgen.views.run_table import run_table
+    from poetgen.views.visible import Visible
 
     names: Sequence[str | None] = runs or [None]
     files = [find_metrics(name) for name in names]
@@ -66,9 +67,9 @@ def plot(
         check_output(output, has_chinese=not is_latin)
     if as_json:
         values = {"by": by, "runs": [history.to_json(by) for history in histories]}
-        typer.echo(json.dumps(values, ensure_ascii=False))
+        typer.echo(json_text(values, indent=None))
     else:
-        Console(highlight=False, markup=False).print(run_table(histories))
+        Console(highlight=False, markup=False).print(Visible(run_table(histories)))
     if output is not None:
         draw = run_page if output.suffix.lower() == ".html" else run_figure
         save_figure(draw(histories, by), output)

@@ -1,6 +1,5 @@
 """`poetgen scan`."""
 
-import json
 import os
 import re
 import sys
@@ -13,6 +12,7 @@ from poetgen.cli.options import JsonOption
 from poetgen.errors import CorpusError, UsageError, shorten
 from poetgen.files import is_special, read_input, read_reason, read_stream
 from poetgen.language import tr
+from poetgen.terminal import json_text
 
 if TYPE_CHECKING:
     from poetgen.data.poem import Poem
@@ -65,16 +65,22 @@ def scan(
             to_json(poem, result, any_reading=any_reading)
             for poem, result in zip(poems, scans, strict=True)
         ]
-        typer.echo(json.dumps(records, ensure_ascii=False, indent=1))
+        typer.echo(json_text(records))
         return
     from rich.console import Console
+    from rich.text import Text
+
+    from poetgen.views.visible import Visible
 
     console = Console(highlight=False)
     for poem, result in zip(poems, scans, strict=True):
         if poem.title or poem.author:
             title = f"《{poem.title}》" if poem.title else ""
-            console.print(" ".join(filter(None, [title, poem.author])), markup=False)
-        console.print(tone_table(poem.lines, result, console.width, any_reading=any_reading))
+            heading = " ".join(filter(None, [title, poem.author]))
+            console.print(Visible(Text(heading)))
+        console.print(
+            Visible(tone_table(poem.lines, result, console.width, any_reading=any_reading))
+        )
         console.print(*summary(result, poem.lines), "", sep="\n")
     console.print(*legend(scans), sep="\n")
 

@@ -11,6 +11,7 @@ from poetgen.cli import completion
 from poetgen.cli.options import CorpusOption, DeviceOption, SetOption
 from poetgen.errors import PoetgenError
 from poetgen.language import tr
+from poetgen.terminal import for_stdout
 
 logger = logging.getLogger(__name__)
 
@@ -87,4 +88,4 @@ def train(
     )
     name = shlex.quote(plan.run.name)
     logger.info(tr("next: {command}", command=f"poetgen sample --model {name}"))
-    typer.echo(str(plan.run.best))
+    typer.echo(for_stdout(str(plan.run.best)))

@@ -134,7 +134,7 @@ class NetworkWeights:
         verse = reuse = None
         if config.verse_inputs:
             verse = VerseWeights(*map(matrix, ("facing", "rhyme", "line", "position")))
-        if config.reuse_term != "off":
+        if config.reuse_term != "none":
             gate = matrix("reuse_gate") if config.reuse_term == "gated" else None
             reuse = ReuseWeights(arrays["reuse_bias"], gate)
         return cls(

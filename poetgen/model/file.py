@@ -7,6 +7,7 @@ checks every shape, dtype and checksum before a value is used; the format itself
 `poetgen.model.format`.  Does not import torch.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -37,6 +38,10 @@ from poetgen.model.format import (
     weight_shapes,
 )
 
+logger = logging.getLogger(__name__)
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+"""The folder of the bundled model, which is verified when the package is installed."""
 _LARGEST = 1000.0
 """Limit of a weight, a bias or a scale."""
 
@@ -150,6 +155,15 @@ def load_model(path: Path, device: str = "cpu") -> ModelBundle:
         device = str(choose_device(device))
     with open_model_file(path) as file:
         header = file.header
+        is_verified = all(spec.checksum for spec in header.tensors.values())
+        if not is_verified and not path.resolve().is_relative_to(_PACKAGE):
+            logger.warning(
+                tr(
+                    "{path} is of an older poetgen and has no checksums: not all damage to it can be "
+                    "recognized",
+                    path=path,
+                )
+            )
         training_lines = tuple(
             LineBloomFilter(file.array(lines.tensor), lines.num_hashes, lines.num_lines)
             for lines in header.training_lines

@@ -237,7 +237,7 @@ def weight_shapes(vocab_size: int, config: ModelConfig) -> dict[str, tuple[int, 
     if config.verse_inputs:
         shapes |= {"facing": (embedding, embedding), "rhyme": (embedding, embedding)}
         shapes |= {"line": (MAX_LINES, embedding), "position": (MAX_POSITIONS, embedding)}
-    if config.reuse_term != "off":
+    if config.reuse_term != "none":
         shapes["reuse_bias"] = (NUM_USES,)
     if config.reuse_term == "gated":
         shapes["reuse_gate"] = (NUM_USES, embedding if config.tie_embeddings else hidden)
@@ -261,6 +261,18 @@ def text_checksum(text: str) -> str:
     return f"{zlib.crc32(text.encode()):08x}"
 
 
+def check_symbols(symbols: object) -> Vocabulary:
+    """Return the vocabulary of a list of symbols; raise ValueError if it is none."""
+    if (
+        not isinstance(symbols, list)
+        or not all(isinstance(symbol, str) for symbol in symbols)
+        or tuple(symbols[: len(SPECIALS)]) != SPECIALS
+        or len(set(symbols)) != len(symbols)
+    ):
+        raise ValueError(tr("its vocabulary is not a list of distinct symbols"))
+    return Vocabulary(tuple(symbols))
+
+
 def damaged(path: Path, why: str) -> ModelFileError:
     """Return the error to raise for a model file with a defect."""
     why = " ".join(why.split())
@@ -282,21 +294,14 @@ def _validated(values: Mapping[str, Any]) -> FileHeader:
         # Translated here, not before: no valid file needs the catalogue.
         why = error.why.replace(_CONFIGURATION, tr("its configuration"), 1)
         raise ValueError(why) from error
-    symbols, metrics = values["vocabulary"], values["metrics"]
-    if (
-        not isinstance(symbols, list)
-        or not all(isinstance(symbol, str) for symbol in symbols)
-        or tuple(symbols[: len(SPECIALS)]) != SPECIALS
-        or len(set(symbols)) != len(symbols)
-    ):
-        raise ValueError(tr("its vocabulary is not a list of distinct symbols"))
+    vocab, metrics = check_symbols(values["vocabulary"]), values["metrics"]
     if not isinstance(metrics, dict) or not all(
         isinstance(value, int | float) for value in metrics.values()
     ):
         raise ValueError(tr("its metrics are not an object of numbers"))
     return FileHeader(
         config=config,
-        vocab=Vocabulary(tuple(symbols)),
+        vocab=vocab,
         corpus_fingerprint=str(values["corpus_fingerprint"]),
         metrics=metrics,
         training_lines=tuple(

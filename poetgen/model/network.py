@@ -97,7 +97,7 @@ class PoemRNN(nn.Module):
             self.rhyme = nn.Parameter(torch.zeros(embedding_size, embedding_size))
             self.line = nn.Parameter(torch.zeros(MAX_LINES, embedding_size))
             self.position = nn.Parameter(torch.zeros(MAX_POSITIONS, embedding_size))
-        if config.reuse_term != "off":
+        if config.reuse_term != "none":
             self.reuse_bias = nn.Parameter(torch.zeros(NUM_USES))
         if config.reuse_term == "gated":
             num_features = config.embedding_size if is_tied else hidden_size
@@ -160,7 +160,7 @@ class PoemRNN(nn.Module):
 
         None: the network has no reuse term.
         """
-        if self.config.reuse_term == "off":
+        if self.config.reuse_term == "none":
             return None
         ids_BT = tokens_BT.cpu().numpy()
         kinds_BTJ = torch.from_numpy(uses(ids_BT, next_tokens(ids_BT))).to(tokens_BT.device)

@@ -6,7 +6,7 @@
 import json
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 Axis = Literal["epochs", "steps", "tokens"]
 AXES: tuple[Axis, ...] = get_args(Axis)
+_LARGEST = 2**53
+"""Limit of a number in the file, above which float64 has no fractions."""
 
 
 @dataclass(frozen=True)
@@ -160,15 +162,7 @@ def read_history(path: Path) -> RunHistory:
         elif number < len(lines):
             damaged.append(number)
     if damaged:
-        logger.warning(
-            tr_plural(
-                len(damaged),
-                "{file}: {num:,} damaged line is left out ({numbers})",
-                "{file}: {num:,} damaged lines are left out ({numbers})",
-                file=path,
-                numbers=", ".join(map(str, damaged[:5])) + (", …" if len(damaged) > 5 else ""),
-            )
-        )
+        warn_of_damaged_lines(path, damaged)
     if not steps and not validations:
         raise PoetgenError(
             tr("{file} has no metrics yet", file=path),
@@ -176,6 +170,19 @@ def read_history(path: Path) -> RunHistory:
         )
     name = path.absolute().parent.name if path.name == METRICS else path.stem
     return RunHistory(name, path, steps, validations)
+
+
+def warn_of_damaged_lines(path: Path, numbers: Sequence[int]) -> None:
+    """Log which lines of the metrics file `path` are not entries."""
+    logger.warning(
+        tr_plural(
+            len(numbers),
+            "{file}: {num:,} damaged line is left out ({numbers})",
+            "{file}: {num:,} damaged lines are left out ({numbers})",
+            file=path,
+            numbers=", ".join(map(str, numbers[:5])) + (", …" if len(numbers) > 5 else ""),
+        )
+    )
 
 
 def perplexity(nats_per_token: float) -> float:
@@ -187,27 +194,55 @@ def _parse(line: str) -> StepEntry | ValidationEntry | None:
     """Return the entry of a line of the file; None for anything else."""
     try:
         entry: Any = json.loads(line)
+        tokens = entry.get("tokens")
+        counts = _count(entry["step"]), _count(entry["epoch"])
         if entry["kind"] == "step":
+            done = entry.get("epochs_done")
             return StepEntry(
-                int(entry["step"]),
-                int(entry["epoch"]),
-                float(entry["nats_per_token"]),
-                float(entry["learning_rate"]),
-                entry.get("epochs_done"),
-                entry.get("tokens"),
+                *counts,
+                _loss(entry["nats_per_token"]),
+                _number(entry["learning_rate"]),
+                None if done is None else _number(done),
+                None if tokens is None else _count(tokens),
             )
         if entry["kind"] == "validation":
             return ValidationEntry(
-                int(entry["step"]),
-                int(entry["epoch"]),
-                float(entry["train_nats_per_token"]),
-                float(entry["valid_nats_per_token"]),
-                float(entry["seconds"]),
-                entry.get("tokens"),
+                *counts,
+                _loss(entry["train_nats_per_token"]),
+                _loss(entry["valid_nats_per_token"]),
+                _number(entry["seconds"]),
+                None if tokens is None else _count(tokens),
             )
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         pass
     return None
+
+
+def _count(value: object) -> int:
+    """Return a number of steps, epochs or tokens; raise TypeError or ValueError for anything else."""
+    if type(value) is not int:
+        raise TypeError
+    if not 0 <= value <= _LARGEST:
+        raise ValueError
+    return value
+
+
+def _number(value: object) -> float:
+    """Return a finite number of 0 or more; raise TypeError or ValueError for anything else."""
+    number = _loss(value)
+    if not 0 <= number <= _LARGEST:  # False for NaN
+        raise ValueError
+    return number
+
+
+def _loss(value: object) -> float:
+    """Return a loss, which may be infinite or NaN; raise TypeError or ValueError for anything else."""
+    if type(value) not in (int, float):
+        raise TypeError
+    number = float(value)  # type: ignore[arg-type]
+    if number < 0:
+        raise ValueError
+    return number
 
 
 def _points(pairs: Iterable[tuple[float | None, float]]) -> list[Point]:

@@ -26,7 +26,7 @@ from poetgen.training.state import Trainer
 logger = logging.getLogger(__name__)
 
 _ARCHITECTURE_KEYS = ("cell", "embedding_size", "hidden_size", "num_layers", "tie_embeddings")
-_ADDITIONS = {"verse_inputs": False, "reuse_term": "off"}
+_ADDITIONS = {"verse_inputs": False, "reuse_term": "none"}
 """Parts of a network that a pretrained one may lack, and the values that say so.
 
 Their initial weights are zeros, so adding one does not change what the network computes.
@@ -98,8 +98,9 @@ def initial_state(
         ConfigError: `config` sets another architecture than that model has.
     """
     if resumed is not None:
-        network = PoemRNN(len(resumed.vocab), config.model)
-        return InitialState(config, network, resumed.vocab, resumed.training_lines)
+        vocab = resumed.parts.vocabulary
+        network = PoemRNN(len(vocab), config.model)
+        return InitialState(config, network, vocab, resumed.parts.training_lines)
     vocab = Vocabulary.build(
         poems,
         min_count=config.data.min_count,

@@ -18,10 +18,11 @@ from tqdm import tqdm
 from tqdm.utils import disp_len
 
 from poetgen.engine.scoring import Likelihood
-from poetgen.files import read_input, write_error, write_text
+from poetgen.errors import PoetgenError
+from poetgen.files import read_input, read_reason, write_error, write_text
 from poetgen.language import tr, tr_plural
 from poetgen.progress import format_duration
-from poetgen.training.history import perplexity
+from poetgen.training.history import perplexity, warn_of_damaged_lines
 from poetgen.training.meter import Meter, fitted
 from poetgen.training.state import Progress, StepReport
 
@@ -263,20 +264,30 @@ def show_progress(items: Iterable[T], title: str) -> Iterable[T]:
 
 
 def _remove_entries_after(progress: Progress, path: Path) -> None:
-    """Remove the entries that a resumed run will write again, and a partial last entry."""
+    """Remove the entries that a resumed run will write again, and a partial last entry.
+
+    Damaged lines are removed too, with a warning that has their numbers.
+    """
     if not path.exists():
         return
-    kept = []
+    kept: list[str] = []
+    damaged: list[int] = []
     try:
-        content = read_input(path).decode("utf-8", "replace")
+        lines = read_input(path).decode("utf-8", "replace").split("\n")
     except OSError as error:
-        raise write_error(path, error) from error
-    for text in content.splitlines():
+        raise PoetgenError(
+            tr("{file} cannot be read: {reason}", file=path, reason=read_reason(error)),
+            tr("Check the file and its permissions."),
+        ) from error
+    for number, text in enumerate(lines, start=1):
         try:
             entry = json.loads(text)
             done = entry["epoch"] <= progress.epoch if entry["kind"] == "validation" else True
             if done and entry["step"] <= progress.step:
                 kept.append(text + "\n")
         except (ValueError, KeyError, TypeError, RecursionError):
-            continue
+            if number < len(lines):  # the last one is empty, or half-written
+                damaged.append(number)
+    if damaged:
+        warn_of_damaged_lines(path, damaged)
     write_text(path, "".join(kept))

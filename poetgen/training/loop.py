@@ -7,6 +7,7 @@
 
 import logging
 import math
+import re
 import shlex
 import time
 from collections.abc import Iterator
@@ -35,12 +36,26 @@ from poetgen.training.state import Progress, StepReport, Trainer
 
 logger = logging.getLogger(__name__)
 
+_OUT_OF_MEMORY = re.compile(
+    "out of memory|not enough memory|can.t allocate|ALLOC_FAILED", re.IGNORECASE
+)
+"""The words of the errors that torch raises on its devices: it has no common class for them."""
+
+
+class Diverged(PoetgenError):
+    """The loss or the gradient of a step is not finite."""
+
+    def __init__(self, why: str, fix: str, rate: str) -> None:
+        super().__init__(why, fix)
+        self.rate = rate
+        """The option that sets a lower learning rate."""
+
 
 def train_steps(trainer: Trainer) -> Iterator[StepReport]:
     """Train from the current batch to the end of the current epoch.
 
     Raises:
-        PoetgenError: The gradient is not finite; the step was not taken.
+        Diverged: The loss or the gradient is not finite; the step was not taken.
     """
     config, progress, network = trainer.config.train, trainer.progress, trainer.network
     batches = training_batches(
@@ -60,8 +75,9 @@ def train_steps(trainer: Trainer) -> Iterator[StepReport]:
         torch.autograd.backward(loss)  # Tensor.backward is not typed
         max_norm = config.clip_norm or math.inf
         gradient_norm = float(nn.utils.clip_grad_norm_(network.parameters(), max_norm))
-        if not math.isfinite(gradient_norm):
-            raise _diverged(progress.step + 1, learning_rate)
+        for what, value in ((tr("loss"), float(loss.detach())), (tr("gradient"), gradient_norm)):
+            if not math.isfinite(value):
+                raise _diverged(what, value, progress, learning_rate)
         trainer.optimizer.step()
         trainer.optimizer.zero_grad(set_to_none=True)
         nats = float(nats_N.detach().cpu().double().sum())
@@ -78,6 +94,7 @@ def fit(trainer: Trainer, run: Run) -> None:
 
     Raises:
         Interrupted: SIGINT or SIGTERM arrived; the training state is saved.
+        Diverged: The loss or the gradient is not finite; the last training state is kept.
         OutputError: The run folder cannot be written.
     """
     config, progress = trainer.config.train, trainer.progress
@@ -89,7 +106,7 @@ def fit(trainer: Trainer, run: Run) -> None:
         tokens_per_epoch=trainer.dataset.num_tokens,
         tensorboard=config.tensorboard,
     )
-    saved_at = time.monotonic()
+    saved_at, saved_step = time.monotonic(), progress.step
     with log, StopGuard() as guard:
         try:
             while not _is_finished(progress, config):
@@ -98,15 +115,17 @@ def fit(trainer: Trainer, run: Run) -> None:
                     guard.check()
                     if time.monotonic() - saved_at > config.save_interval_seconds:
                         save_training_state(run.last, trainer)
-                        saved_at = time.monotonic()
+                        saved_at, saved_step = time.monotonic(), progress.step
                 likelihood = _validate(trainer, guard, log)
                 train_nats_per_token = progress.train_nats_per_token
                 if progress.finish_epoch(likelihood.nats_per_token):
                     _save_best(trainer, run, likelihood)
                 log.epoch(train_nats_per_token, likelihood)
                 save_training_state(run.last, trainer)
-                saved_at = time.monotonic()
+                saved_at, saved_step = time.monotonic(), progress.step
                 guard.check()
+        except Diverged as error:
+            raise _with_last_state(error, run, saved_step) from None
         except StopRequested as stop:
             save_training_state(run.last, trainer)
             raise Interrupted(stop.signal_number, run.name, progress.step) from None
@@ -183,15 +202,33 @@ def _is_finished(progress: Progress, config: TrainConfig) -> bool:
     return progress.epoch >= config.epochs or is_out_of_patience
 
 
-def _diverged(step: int, learning_rate: float) -> PoetgenError:
-    return PoetgenError(
-        tr("the gradient of step {step} is not finite: training has diverged", step=step),
-        tr(
-            "Resume from the last save (--resume) or restart (--overwrite) with a lower learning "
-            "rate, such as --set train.learning_rate={rate:.1e}",
-            rate=learning_rate / 4,
-        ),
+def _diverged(what: str, value: float, progress: Progress, learning_rate: float) -> Diverged:
+    """Return the error to raise where a step would spoil the weights; `fit` adds the last state."""
+    why = tr(
+        "training has diverged: the {what} of step {step:,} (epoch {epoch}, batch {batch:,}) is {value}",
+        what=what,
+        step=progress.step + 1,
+        epoch=progress.epoch + 1,
+        batch=progress.batch + 1,
+        value=value,
     )
+    rate = f"--set train.learning_rate={learning_rate / 4:.1e}"
+    fix = tr("Restart (--overwrite) with a lower learning rate, such as {rate}", rate=rate)
+    return Diverged(why, fix, rate)
+
+
+def _with_last_state(error: Diverged, run: Run, saved_step: int) -> Diverged:
+    """Return `error` with the training state to resume from, if there is one."""
+    if not run.last.exists():
+        return error
+    fix = tr(
+        "{path} has the state after step {step:,}: resume from it (--resume) or restart (--overwrite) "
+        "with a lower learning rate, such as {rate}",
+        path=run.last,
+        step=saved_step,
+        rate=error.rate,
+    )
+    return Diverged(error.why, fix, error.rate)
 
 
 def _check_splits(corpus: Corpus) -> None:
@@ -212,13 +249,14 @@ def _memory_errors_explained(device: torch.device, batch_tokens: int) -> Iterato
     """Replace an out-of-memory error of torch by one that says what to do."""
     try:
         yield
-    except RuntimeError as error:
-        if "memory" not in str(error).lower():  # the word common to all devices
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError) and not _OUT_OF_MEMORY.search(str(error)):
             raise
         raise PoetgenError(
             tr("there is not enough memory on {device} for this model and batch", device=device),
             tr(
-                "Use smaller batches, such as --set train.batch_tokens={tokens}, or a smaller model.",
+                "Lower train.batch_tokens, such as --set train.batch_tokens={tokens}, or "
+                "model.hidden_size.",
                 tokens=max(16, batch_tokens // 2),
             ),
         ) from error

@@ -1,7 +1,6 @@
 """Poems as people and programs read them: verse, JSON lines, explained, or character by character."""
 
 import io
-import json
 import math
 import sys
 from dataclasses import asdict, dataclass, field
@@ -15,6 +14,7 @@ from poetgen.language import tr
 from poetgen.prosody.forms import form_of
 from poetgen.prosody.marks import MARKS, STOPS
 from poetgen.sampling.options import CONDITION, VERSE, Options, declared_options
+from poetgen.terminal import for_stdout, json_text, visible
 
 if TYPE_CHECKING:
     from poetgen.sampling.generator import Sample
@@ -74,8 +74,10 @@ class PoemFormatter:
     def text(self, sample: "Sample") -> str:
         """Return the poem as printed."""
         if not self.is_text:
-            return json.dumps(self.record(sample), ensure_ascii=False) + "\n"
+            return json_text(self.record(sample), indent=None) + "\n"
         poem = Poem(to_script(sample.poem.text, self.script)).formatted() + "\n"
+        if self.to_terminal:
+            poem = for_stdout(poem, keep="\n")
         return poem + (f"\n{self._explanation(sample)}" if self.explain else "")
 
     def record(self, sample: "Sample") -> dict[str, Any]:
@@ -105,6 +107,7 @@ class PoemFormatter:
 
         from poetgen.prosody.scan import scan
         from poetgen.views.scansion import likelihood_table, percent, summary
+        from poetgen.views.visible import Visible
 
         text, probs = sample.poem.text, probabilities(sample)
         any_reading = sample.request.options.any_reading
@@ -117,7 +120,7 @@ class PoemFormatter:
         file, width = (None, None) if self.to_terminal else (io.StringIO(), _FILE_WIDTH)
         console = Console(file=file, width=width, highlight=False)
         with console.capture() as capture:
-            console.print(table, *summary(scansion, sample.poem.lines), note, sep="\n")
+            console.print(Visible(table), *summary(scansion, sample.poem.lines), note, sep="\n")
         return "".join(line.rstrip() + "\n" for line in capture.get().splitlines())
 
 
@@ -142,8 +145,10 @@ class StreamPrinter:
         if not (is_end or (self.is_live and (is_simplified or text in MARKS))):
             return
         for character in self._pending if is_simplified else to_traditional(self._pending):
-            sys.stdout.write(character)
-            self._rows[-1] += character
+            is_safe = character.isprintable() or not sys.stdout.isatty()
+            shown = character if is_safe else visible(character)
+            sys.stdout.write(shown)
+            self._rows[-1] += shown
             if character in STOPS:
                 sys.stdout.write("\n")
                 self._rows.append("")

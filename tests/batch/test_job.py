@@ -12,8 +12,9 @@ from typing import Any, cast
 import pytest
 
 from poetgen.batch.job import Chunk, Job, JobProgress, describe_job, raise_if_failed, run_job
-from poetgen.batch.journal import Outcome, StreamOutput, log_path, open_job_output
+from poetgen.batch.journal import StreamOutput, log_path, open_job_output
 from poetgen.batch.prompts import line_digest, open_prompts
+from poetgen.batch.record import Outcome
 from poetgen.data.poem import Poem
 from poetgen.data.vocab import Vocabulary
 from poetgen.engine.scoring import Likelihood

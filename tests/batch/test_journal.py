@@ -4,17 +4,20 @@ import io
 import json
 import logging
 import os
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from poetgen.batch import journal as journal_module
 from poetgen.batch.journal import (
     Journal,
-    Outcome,
     StreamOutput,
     can_resume,
     check_absent,
@@ -24,7 +27,8 @@ from poetgen.batch.journal import (
     open_journal,
 )
 from poetgen.batch.prompts import line_digest, poem_keys
-from poetgen.errors import OutputError, UsageError
+from poetgen.batch.record import Outcome, parse_record, record_text
+from poetgen.errors import OutputError, PoetgenError, UsageError
 from poetgen.sampling.options import Options
 
 JOB = {"prompts": "0123", "temperature": 0.8, "form": "五绝", "particles": None}
@@ -32,6 +36,19 @@ POEMS = ["春山\n", "夏云\n", "秋月\n", "冬雪\n"]
 WHOLE = "".join(POEMS)
 LINES = [11, 12, 13, 14]
 """Digests of four lines of prompts."""
+
+
+JSON_VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3)),
+    lambda inner: st.lists(inner, max_size=2),
+    max_leaves=3,
+)
+KEYS = ["index", "line", "text", "failure", "is_cut_off", "poem_hash", "version", "job", "seed"]
+KEYS += ["output", "crc32"]
+JSON_LINES = st.dictionaries(st.sampled_from(KEYS), JSON_VALUES).map(
+    lambda values: json.dumps(values).encode() + b"\n"
+)
+"""Lines with the keys of a log and any values."""
 
 
 class Killed(BaseException):
@@ -95,6 +112,10 @@ def logged(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log_path(path).read_bytes().splitlines()]
 
 
+def logged_indices(path: Path) -> list[int]:
+    return [values["index"] for values in logged(path) if "index" in values]
+
+
 def test_journal_leaves_only_the_finished_file(tmp_path: Path) -> None:
     path = tmp_path / "poems.jsonl"
     run(path)
@@ -120,7 +141,7 @@ def test_journal_cuts_a_torn_line(tmp_path: Path, torn: bytes) -> None:
     with log_path(path).open("ab") as file:
         file.write(torn)
     begin(path, 3)
-    assert [values["index"] for values in logged(path)[1:]] == [0, 1, 2]
+    assert logged_indices(path) == [0, 1, 2]
     assert run(path) == [3]
     assert path.read_text(encoding="utf-8") == WHOLE
 
@@ -142,7 +163,6 @@ def test_journal_starts_over_from_a_torn_header(tmp_path: Path, length: int) -> 
         b"{}\n",
         b"[]\n",
         b'{"index": 0}\n',
-        b'{"version": 9, "job": {}, "seed": 1}\n',
     ],
 )
 def test_journal_refuses_a_foreign_file(tmp_path: Path, foreign: bytes) -> None:
@@ -163,8 +183,10 @@ def test_journal_without_poems_leaves_nothing(tmp_path: Path) -> None:
 def test_journal_records_the_job_and_a_random_seed_first(tmp_path: Path) -> None:
     path = tmp_path / "poems.jsonl"
     begin(path, 1, seed=None)
-    header = logged(path)[0]
-    assert header == {"version": 1, "job": JOB, "seed": header["seed"]}
+    header, *others = logged(path)
+    checksum = header.pop("crc32")
+    assert header == {"version": 2, "job": JOB, "seed": header["seed"]}
+    assert others[:2] == [header | {"crc32": checksum}] * 2
     with open_journal(path, JOB, enumerate(LINES), seed=None) as journal:
         assert journal.seed == header["seed"]
 
@@ -427,8 +449,8 @@ def test_journal_says_why_it_cannot_be_written(tmp_path: Path, name: str, why: s
 def test_journal_without_poems_blocks_no_other_job(tmp_path: Path) -> None:
     path = tmp_path / "poems.jsonl"
     begin(path, 1)
-    header = log_path(path).read_bytes().splitlines(keepends=True)[0]
-    log_path(path).write_bytes(header)  # as by a kill before the first poem
+    headers = log_path(path).read_bytes().splitlines(keepends=True)[:3]
+    log_path(path).write_bytes(b"".join(headers))  # as by a kill before the first poem
     assert run(path, job=JOB | {"temperature": 0.5}, seed=6) == [0, 1, 2, 3]
     assert names(tmp_path) == ["poems.jsonl"]
 
@@ -459,6 +481,171 @@ def test_journal_reports_how_far_the_job_had_come(
     begin(path, 3)
     run(path)
     assert caplog.messages == ["resuming this job: 3 of 4 poems are done"]
+
+
+# --- Damage ----------------------------------------------------------------------------------------
+
+
+def write_version_1(path: Path) -> None:
+    """Rewrite a log in the layout of format version 1, as `poetgen` 0.1 wrote it."""
+    header, _, _, *records = logged(path)
+    lines = [header | {"version": 1}, *records]
+    for values in lines:
+        del values["crc32"]
+    text = "".join(json.dumps(values, ensure_ascii=False) + "\n" for values in lines)
+    log_path(path).write_text(text, encoding="utf-8")
+
+
+def lines_of(path: Path) -> list[bytes]:
+    return log_path(path).read_bytes().splitlines(keepends=True)
+
+
+def test_damaged_record_costs_only_its_own_poem(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "poems.jsonl"
+    begin(path, 3)
+    lines = lines_of(path)
+    lines[4] = lines[4].replace("夏".encode(), "夐".encode())
+    log_path(path).write_bytes(b"".join(lines))
+    assert run(path) == [1, 3]
+    assert path.read_text(encoding="utf-8") == WHOLE
+    assert caplog.messages == [
+        f"{log_path(path)}: 1 damaged or half-written line is left out "
+        "(line 5: it does not match its checksum); its poem, if any, is generated again",
+        "resuming this job: 2 of 4 poems are done",
+    ]
+
+
+def test_half_written_record_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "poems.jsonl"
+    begin(path, 2)
+    log_path(path).write_bytes(log_path(path).read_bytes()[:-9])
+    assert run(path) == [1, 2, 3]
+    assert "line 5: its end is missing" in caplog.messages[0]
+
+
+@pytest.mark.parametrize("position", [3, 12, 30, -2, -1])
+def test_damaged_description_has_copies(tmp_path: Path, position: int) -> None:
+    path = tmp_path / "poems.jsonl"
+    begin(path, 2, seed=None)
+    lines = [bytearray(line) for line in lines_of(path)]
+    lines[0][position] ^= 1
+    log_path(path).write_bytes(b"".join(lines))
+    assert run(path, seed=None) == [2, 3]
+
+
+def test_log_without_a_description_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "poems.jsonl"
+    begin(path, 2)
+    damaged = b"".join(lines_of(path)).replace(b'"seed": 5', b'"seed": 4')
+    log_path(path).write_bytes(damaged)
+    with pytest.raises(PoetgenError, match="line 1: it does not match its checksum") as caught:
+        run(path)
+    assert "Restore it" in caught.value.fix
+    assert log_path(path).read_bytes() == damaged
+    log_path(path).write_bytes(b'{"version": 9, "job": {}, "seed": 1}\n')
+    with pytest.raises(PoetgenError, match="line 1: its version is 9"):
+        run(path)
+
+
+def test_old_log_resumes_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "poems.jsonl"
+    begin(path, 2)
+    write_version_1(path)
+    begin(path, 3)
+    assert logged_indices(path) == [0, 1, 2]
+    assert caplog.messages[0].startswith(f"{log_path(path)} is of an older poetgen and has no")
+    assert run(path) == [3]
+    assert path.read_text(encoding="utf-8") == WHOLE
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"index": "0"},
+        {"index": -1},
+        {"index": True},
+        {"index": 1 << 60},
+        {"line": 1 << 64},
+        {"line": None},
+        {"text": 5},
+        {"text": ""},
+        {"failure": "dead end"},
+        {"is_cut_off": 1},
+        {"poem_hash": "x"},
+        {"unheard_of": 1},
+    ],
+    ids=str,
+)
+def test_record_of_a_wrong_type_is_left_out(
+    tmp_path: Path, version: int, change: dict[str, Any]
+) -> None:
+    path = tmp_path / "poems.jsonl"
+    begin(path, 2)
+    if version == 1:
+        write_version_1(path)
+    *lines, last = lines_of(path)
+    values = json.loads(last) | change
+    values.pop("crc32", None)
+    text = json.dumps(values)[:-1].encode()
+    end = b'", "crc32": "%08x"}\n'[1:] % zlib.crc32(text) if version == 2 else b"}\n"
+    log_path(path).write_bytes(b"".join([*lines, text + end]))
+    assert run(path) == [1, 2, 3]
+    assert path.read_text(encoding="utf-8") == WHOLE
+
+
+def test_random_damage_changes_no_poem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bits flipped, bytes overwritten, ends cut off: the job is refused or ends with the same poems."""
+    monkeypatch.setattr(os, "fsync", bool)  # which is slow
+    begin(tmp_path / "intact.jsonl", 3)
+    intact, random = log_path(tmp_path / "intact.jsonl").read_bytes(), Random(1)
+    num_kept = num_refused = 0
+    for number in range(300):
+        damaged, position = bytearray(intact), random.randrange(len(intact))
+        if number % 4 == 3:
+            del damaged[position:]
+        elif number % 4 == 2:
+            damaged[position : position + 8] = random.randbytes(8)
+        else:
+            damaged[position] ^= 1 << random.randrange(8)
+        path = tmp_path / f"{number}.jsonl"
+        log_path(path).write_bytes(damaged)
+        try:
+            num_kept += 4 - len(run(path))
+        except PoetgenError:
+            num_refused += 1
+        else:
+            assert path.read_text(encoding="utf-8") == WHOLE
+    assert num_refused < 10
+    assert num_kept > 2 * 300
+
+
+@given(line=st.one_of(st.binary(max_size=60), JSON_LINES))
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_parse_record_accepts_records_only(line: bytes) -> None:
+    for is_old in (False, True):
+        with suppress(ValueError):
+            record = parse_record(line, is_old=is_old)
+            assert parse_record(record_text(record)) == record
+
+
+@given(
+    index=st.integers(0, 1 << 47),
+    line=st.integers(0, (1 << 64) - 1),
+    text=st.text(min_size=1),
+    is_cut_off=st.booleans(),
+)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_record_is_read_as_it_was_written(
+    index: int, line: int, text: str, is_cut_off: bool
+) -> None:
+    record = Outcome(index, line, text, is_cut_off=is_cut_off)
+    written = record_text(record)
+    assert (written.count(b"\n"), parse_record(written)) == (1, record)
+    with pytest.raises(ValueError, match=r"checksum|JSON"):
+        parse_record(written.replace(b'"line"', b'"lime"'))
 
 
 # --- Outputs ---------------------------------------------------------------------------------------

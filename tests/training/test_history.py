@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from poetgen.errors import PoetgenError
-from poetgen.training.history import Point, read_history
+from poetgen.training.history import AXES, Point, read_history
 
 
 def step(number: int, nats: float, **changes: Any) -> dict[str, Any]:
@@ -116,6 +116,35 @@ def test_damaged_lines_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFix
     caplog.clear()
     read_history(write(tmp_path, RUN[0], "{", RUN[1]))
     assert caplog.messages == [f"{path}: 1 damaged line is left out (2)"]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        step(10, 2.0, tokens="x"),
+        step(10, 2.0, epochs_done=math.nan),
+        step(10, 2.0, learning_rate=math.inf),
+        step(10, 2.0, epoch=True),
+        step(10, 2.0, step=-1),
+        step(10, 2.0, step=10**400),
+        step(10, -2.0),
+        validation(1, 2.0, seconds=math.nan),
+        validation(1, 2.0, seconds="x"),
+        validation(1, 2.0, tokens=[1]),
+        "[" * 100_000,
+        "1" * 5000,
+    ],
+    ids=lambda entry: str(entry)[:60],
+)
+def test_entry_of_a_wrong_type_is_left_out(
+    tmp_path: Path, entry: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write(tmp_path, RUN[0], entry, *RUN[1:])
+    history = read_history(path)
+    assert caplog.messages == [f"{path}: 1 damaged line is left out (2)"]
+    for axis in AXES:
+        assert len(history.series(axis).training) == 3
+    assert math.isfinite(history.seconds)
 
 
 @pytest.mark.parametrize("text", ["", "\n", "no json", "no json\n"])

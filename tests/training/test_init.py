@@ -17,6 +17,8 @@ from poetgen.model.network import PoemRNN, network_arrays
 from poetgen.prosody.marks import MARKS
 from poetgen.training.checkpoint import TrainingState
 from poetgen.training.init import inherit_architecture, initial_state, load_pretrained
+from poetgen.training.state import Progress
+from poetgen.training.state_format import StateParts
 
 OLD = Vocabulary((*SPECIALS, *MARKS, *"山水云月风花"))
 OLD_POEMS = [Poem("山水云月风，花月山水云。")]
@@ -203,7 +205,8 @@ def test_training_lines_are_those_of_both_runs(tmp_path: Path) -> None:
 
 def test_resumed_state_ignores_init_from(tmp_path: Path) -> None:
     vocab = Vocabulary((*OLD.symbols, "夜", "<title>"))
-    state = TrainingState(tmp_path, {}, vocab, ())
+    parts = StateParts({}, {}, {}, Progress(), vocab, (), "", {})
+    state = TrainingState(tmp_path, parts)
     config = config_from(tmp_path / "gone", model={"hidden_size": 8, "embedding_size": 6})
     initial = initial_state(config, POEMS, state)
     assert (initial.config, initial.vocab, initial.training_lines) == (config, vocab, ())

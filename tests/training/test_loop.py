@@ -23,6 +23,7 @@ from poetgen.model.network import PoemRNN
 from poetgen.model.scoring import token_nats, validate
 from poetgen.runs import Run
 from poetgen.training import loop
+from poetgen.training.checkpoint import read_training_state
 from poetgen.training.loop import fit, train_steps
 from poetgen.training.optim import learning_rate_at
 from poetgen.training.state import Progress, Trainer
@@ -150,12 +151,22 @@ def test_diverged_step_is_not_taken() -> None:
     with torch.no_grad():
         trainer.network.output_bias[7] = math.nan
     before = {name: w.clone() for name, w in trainer.network.state_dict().items()}
-    with pytest.raises(PoetgenError, match="gradient of step 1 is not finite") as caught:
+    why = r"the loss of step 1 \(epoch 1, batch 1\) is nan"
+    with pytest.raises(PoetgenError, match=why) as caught:
         next(train_steps(trainer))
     assert "--set train.learning_rate=2.5e-04" in caught.value.fix
     assert trainer.progress == Progress()
     for name, weight in trainer.network.state_dict().items():
         assert torch.equal(weight.nan_to_num(), before[name].nan_to_num()), name
+
+
+def test_gradient_that_is_not_finite_stops_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = new_trainer(sequences(5))
+    norm = torch.tensor(math.inf)
+    monkeypatch.setattr(nn.utils, "clip_grad_norm_", lambda *_: norm)
+    with pytest.raises(PoetgenError, match=r"the gradient of step 1 \(.*\) is inf"):
+        next(train_steps(trainer))
+    assert trainer.progress == Progress()
 
 
 def test_train_steps_drops_out_after_an_evaluation() -> None:
@@ -311,3 +322,53 @@ def test_fit_saves_at_the_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     often = config(epochs=2, save_interval_seconds=0.5)
     fit_with_validations(tmp_path, often, monkeypatch, [1.0, 1.0])
     assert saved == [(0, 1), (0, 2), (1, 2), (1, 3), (1, 4), (2, 4)]
+
+
+def test_fit_names_the_last_good_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loss of NaN in the second epoch leaves the state of the first one to resume from."""
+    trainer, run = poem_trainer(config()), Run(tmp_path)
+    steps = train_steps
+
+    def diverging(trainer: Trainer) -> Any:
+        if trainer.progress.epoch == 1:
+            with torch.no_grad():
+                trainer.network.output_bias[7] = math.nan
+        return steps(trainer)
+
+    monkeypatch.setattr(loop, "train_steps", diverging)
+    with pytest.raises(PoetgenError, match=r"\(epoch 2, batch 1\) is nan") as caught:
+        fit(trainer, run)
+    step = trainer.progress.step
+    assert f"{run.last} has the state after step {step}: resume from it" in caught.value.fix
+    assert read_training_state(run.last).parts.progress.step == step
+    run.last.unlink()
+    with pytest.raises(PoetgenError) as caught:
+        fit(trainer, run)
+    assert "--resume" not in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("CUDA out of memory. Tried to allocate 20 GiB"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to"),
+    ],
+    ids=["python", "cuda", "cpu"],
+)
+def test_memory_error_says_what_to_lower(error: Exception) -> None:
+    with (
+        pytest.raises(PoetgenError, match="not enough memory on cpu") as caught,
+        loop._memory_errors_explained(torch.device("cpu"), 4096),
+    ):
+        raise error
+    assert "train.batch_tokens=2048" in caught.value.fix
+    assert "model.hidden_size" in caught.value.fix
+
+
+def test_other_runtime_errors_pass() -> None:
+    with (
+        pytest.raises(RuntimeError, match="illegal memory access"),
+        loop._memory_errors_explained(torch.device("cpu"), 4096),
+    ):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")

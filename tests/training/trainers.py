@@ -69,9 +69,17 @@ def take(trainer: Trainer, count: int) -> list[StepReport]:
     return reports
 
 
+def write_version_3(path: Path) -> None:
+    """Rewrite a state in the layout of format version 3."""
+    content = torch.load(path, weights_only=True)
+    content.pop("checksums", None)
+    torch.save(content | {"format_version": 3}, path)
+
+
 def write_version_2(path: Path) -> None:
     """Rewrite a state in the layout of format version 2."""
     content = torch.load(path, weights_only=True)
+    content.pop("checksums", None)
     old = {
         "format_version": 2,
         "model": content["network"],
