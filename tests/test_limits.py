@@ -290,7 +290,7 @@ def test_shorten_keeps_both_ends(limit: int) -> None:
 
 @pytest.fixture(params=["device", "named pipe", "socket", "loop", "NUL"])
 def special(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """What must not be read as a file: a link to a device, a pipe, a socket, a loop, no name."""
+    """A path that must not be read as a file: a link to a device, a pipe, a socket, a loop, no name."""
     path = tmp_path / "special.yaml"
     if request.param == "NUL":
         yield tmp_path / "a\0b.yaml"
