@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import sys
 import unicodedata
 from collections.abc import Callable
@@ -107,6 +108,8 @@ def run(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("POETGEN_CHECKPOINT", model_file.name)
     monkeypatch.setenv("TERM", "dumb")  # no colors
+    # pytest would collect the records too, unescaped, and cannot pass surrogates between its processes.
+    monkeypatch.setattr(logging.getLogger("poetgen"), "propagate", False)
 
     def call(*arguments: str, code: int | None = None) -> str:
         monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
