@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+from _pytest.logging import LogCaptureHandler
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -108,10 +109,13 @@ def run(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("POETGEN_CHECKPOINT", model_file.name)
     monkeypatch.setenv("TERM", "dumb")  # no colors
-    # pytest would collect the records too, unescaped, and cannot pass surrogates between its processes.
-    monkeypatch.setattr(logging.getLogger("poetgen"), "propagate", False)
 
     def call(*arguments: str, code: int | None = None) -> str:
+        # pytest collects the records too, unescaped, and cannot pass surrogates between its processes.
+        for logger in (logging.getLogger(), logging.getLogger("poetgen")):
+            for handler in logger.handlers:
+                if isinstance(handler, LogCaptureHandler):
+                    monkeypatch.setattr(handler, "level", logging.CRITICAL + 1)
         monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
         with pytest.raises(SystemExit) as end:
             run_program(app, arguments)
