@@ -57,7 +57,7 @@ class Case:
     """One attempt.  `run` draws from the random generator that it is given."""
 
     subject: str
-    """What is attacked; the cases of a subject are one row of the table."""
+    """The thing attacked; the cases of a subject are one row of the table."""
     what: str
     """How it is attacked."""
     run: Callable[[Random], Outcome]

@@ -42,7 +42,7 @@ class Output:
 def disks(workshop: Workshop) -> Campaign:
     """Return every output with each limit, by file size and by the size of the disk."""
     shares = (0.0, 0.1, 0.5, 0.9, 0.999) if not workshop.size.is_short else (0.5,)
-    limits: list[tuple[str, Callable[..., Outcome]]] = [("limit", _with_limit)]
+    limits: list[tuple[str, Limited]] = [("limit", _with_limit)]
     skipped = []
     reason = _why_no_tmpfs(workshop.new_folder())
     if reason:
@@ -58,9 +58,12 @@ def disks(workshop: Workshop) -> Campaign:
     if find_spec("resvg_py") is None:
         skipped.append(("png", "resvg-py is not installed"))
     cases = [
-        Case(subject, f"{name} of {share:.0%}", partial(attempt, workshop, share, limit))
-        for subject, attempt in attempts
-        for name, limit in limits
+        Case(subject, f"{name} of {share:.1%}", partial(attempt, workshop, share, limit))
+        for index, (subject, attempt) in enumerate(attempts)
+        # In short, each output has one of the limits.
+        for name, limit in (
+            limits if not workshop.size.is_short else limits[index % len(limits) :][:1]
+        )
         for share in shares
     ]
     if Path("/dev/full").exists():

@@ -44,17 +44,16 @@ def small_manifest() -> None:
         for name, content in FILES.items()
     )
     manifest = fetch.Manifest("tang", "poetgen/none", "0" * 40, "MIT", 3, files)
-    fetch.load_manifest = lambda _: manifest
+    vars(fetch).update(load_manifest=lambda _: manifest)
 
 
 def _impatient() -> None:
-    """Replace the manifest, and the time limits by short ones, in this process."""
+    """Replace the manifest, and the times of waiting by short ones, in this process."""
     from poetgen.data import fetch
 
     small_manifest()
-    fetch.TIMEOUT = (5.0, 5.0)
-    if hasattr(fetch, "BASE_SECONDS"):
-        fetch.BASE_SECONDS = 1.0
+    hurried = partial(fetch.fetch, backoff_seconds=0.05)
+    vars(fetch).update(TIMEOUT=(5.0, 5.0), BASE_SECONDS=2.0, fetch=hurried)
 
 
 def write_source(folder: Path) -> None:
@@ -278,4 +277,4 @@ _ANSWERS: dict[str, Answer] = {
     "garbage": _garbage,
     "huge-header": _huge_header,
 }
-"""What a server can answer, by the first part of the path."""
+"""The answers of a server, by the first part of the path."""

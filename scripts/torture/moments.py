@@ -59,7 +59,7 @@ class Moments:
             self._synced[status.st_ino] = status.st_size
             self._reach(number, act)
 
-        os.fsync = fsync
+        vars(os).update(fsync=fsync)
         sys.addaudithook(lambda event, values: self._audit(event, values, number, act))
 
     def _audit(self, event: str, values: tuple[Any, ...], number: int, act: Act) -> None:

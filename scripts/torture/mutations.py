@@ -47,7 +47,7 @@ class Victim:
     prepare: Callable[[Path], object]
     """Fills the folder with what the command needs besides the file."""
     result: Callable[[Ended, Path], Content]
-    """What the command came to; raises ValueError if that is no result."""
+    """Returns the result of the command; raises ValueError if it printed none."""
     is_text: bool = False
     """Whether a damaged file can be a valid other one."""
 
@@ -156,7 +156,7 @@ def _state(workshop: Workshop) -> Victim:
 def _log(workshop: Workshop) -> Victim:
     """Return the log of a job that was killed near its end, which is run again."""
     folder, moments = workshop.new_folder(), Moments()
-    number = workshop.poems.num_moments - 5
+    number = workshop.poems.num_moments - 9
     Command(workshop.job(), folder, partial(moments.watch, number)).wait(600)
     content = (folder / "poems.jsonl.job").read_bytes()
     arguments = tuple(workshop.job())

@@ -1,4 +1,4 @@
-"""What the campaigns attack: a tiny run on the starter verses, its model, and a job of prompts.
+"""The subjects of the campaigns: a tiny run on the starter verses, its model, and a job of prompts.
 
 Everything is made once, by undisturbed commands, and their results are what every disturbed command must
 come to in the end.
