@@ -5,7 +5,7 @@
 #   bash scripts/torture.sh --short              few cases of each campaign, about a minute; in the tests
 #   bash scripts/torture.sh --only kills disks   some campaigns
 #
-# Needs Linux or macOS.  The exit code is 1 if there was any fault; each is printed with the command that
+# Needs Linux.  The exit code is 1 if there was any fault; each is printed with the command that
 # repeats it.  docs/security.md explains the table.
 set -euo pipefail
 cd "$(dirname "$0")/.."

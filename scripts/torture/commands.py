@@ -165,12 +165,11 @@ class Command:
             self.runs(60)
         _, status, usage = os.wait4(self.pid, 0)
         output, errors = (bytes(self._content[stream]) for stream in self._streams)
-        unit = 1 if sys.platform == "darwin" else 1024
         return Ended(
             os.waitstatus_to_exitcode(status),
             output,
             errors.decode(errors="replace"),
-            usage.ru_maxrss * unit,
+            usage.ru_maxrss * 1024,
             time.monotonic() - self._start,
             is_hang,
         )

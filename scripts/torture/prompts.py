@@ -51,6 +51,6 @@ def _run(workshop: Workshop, num: int, random: Random) -> tuple[Ended, str]:
         num_poems = 0
         for start, line in zip(starts, poems, strict=False):
             num_poems += 1
-            if not json.loads(line)["text"].startswith(start):
+            if not json.loads(line)["poem"].startswith(start):
                 return ended, f"poem {num_poems} does not begin with {start}"
     return ended, "" if num_poems == num else f"{num_poems} poems"
