@@ -53,7 +53,7 @@ def _impatient() -> None:
 
     small_manifest()
     hurried = partial(fetch.fetch, backoff_seconds=0.05)
-    vars(fetch).update(TIMEOUT=(5.0, 5.0), BASE_SECONDS=2.0, fetch=hurried)
+    vars(fetch).update(TIMEOUT=(5.0, 5.0), BASE_SECONDS=1.0, fetch=hurried)
 
 
 def write_source(folder: Path) -> None:

@@ -91,7 +91,7 @@ def _two_resumes(workshop: Workshop, random: Random) -> Outcome:
 
 
 def _readers(workshop: Workshop, _: Random) -> Outcome:
-    """Sample from a run while it is trained: from the start with --overwrite, again and again."""
+    """Sample from a run while it is trained; no reader may meet half a model."""
     folder = workshop.new_folder()
     training = Command(workshop.train, folder)
     readings = []
