@@ -85,8 +85,9 @@ def load_corpus(paths: Sequence[Path], extra: Sequence[Path] = ()) -> Corpus:
     near = near_copies(splits["train"], splits)
     near_held_out = [poem for poem in splits["train"] if poem in near]
     splits["train"] = [poem for poem in splits["train"] if poem not in near]
-    cleaning.dropped["near_held_out"] += len(near_held_out)
-    cleaning.kept -= len(near_held_out)
+    if near_held_out:
+        cleaning.dropped["near_held_out"] += len(near_held_out)
+        cleaning.kept -= len(near_held_out)
     if not extra:
         return Corpus(splits, cleaning, near_held_out=near_held_out)
     others, extra_cleaning = clean(_read_all(extra))
