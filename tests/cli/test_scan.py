@@ -1,6 +1,7 @@
 """`poetgen scan`."""
 
 import json
+from io import BufferedReader
 from pathlib import Path
 
 import pytest
@@ -187,12 +188,12 @@ def test_scan_json() -> None:
 
 
 def test_scan_unreadable_file_exits_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_path: Path) -> bytes:
+    def refuse(_path: Path, _mode: str) -> BufferedReader:
         raise PermissionError(13, "Permission denied")
 
     file = tmp_path / "poem.txt"
     file.write_text(QUATRAIN, encoding="utf-8")
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     result = CliRunner().invoke(app, ["scan", str(file)])
     assert is_refused(result, 1)
     assert "cannot be read: permission denied" in result.stderr
