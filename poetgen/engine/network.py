@@ -275,8 +275,9 @@ class Network:
     def logits(self, features: Features) -> Float32:
         """Return the logits of the next id, (B, V): whole multiples of 1/`STEPS`."""
         product = self._multiply(features.rows, self.weights.output)
-        logits_BV = np.empty(product.whole_BR.shape, np.float32)
-        for rows in row_blocks(*logits_BV.shape):
+        num_rows, vocab_size = product.whole_BR.shape
+        logits_BV = np.empty((num_rows, vocab_size), np.float32)
+        for rows in row_blocks(num_rows, vocab_size):
             steps_BV = product.scaled(rows, _STEP)
             steps_BV += self.weights.output_bias * _STEP
             np.rint(steps_BV, out=steps_BV)

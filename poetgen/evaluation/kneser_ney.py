@@ -108,7 +108,7 @@ class KneserNey:
         `context` begins with `start`; its last symbols are used.
         """
         num_symbols = self._index.num_symbols
-        p = self._unigrams.discounted / self._unigrams.totals[0]
+        p: Floats = self._unigrams.discounted / self._unigrams.totals[0]
         p = p + self._unigrams.backoffs[0] / self._num_outcomes
         for n in range(2, min(order, len(context) + 1) + 1):
             tokens = np.array(context[len(context) - n + 1 :], dtype=np.int64)

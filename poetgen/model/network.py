@@ -192,7 +192,7 @@ class PoemRNN(nn.Module):
         features_BTF, after = self.features(tokens_BT, state)
         counted_BT = torch.ones_like(tokens_BT, dtype=torch.bool)
         logits_NV = self.logits(features_BTF.flatten(0, 1), self.used_tokens(tokens_BT, counted_BT))
-        return logits_NV.unflatten(0, tokens_BT.shape), after
+        return logits_NV.reshape(*tokens_BT.shape, -1), after
 
     def step(self, x_BE: Tensor, state: State) -> tuple[Tensor, State]:
         """Return (features_BF, state) after one more position's `inputs`, without dropout.

@@ -181,7 +181,7 @@ def _fit_logistic(logits: _Logits, labels_N: Tensor, size: int, penalty: float) 
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        value = binary_cross_entropy_with_logits(logits(weights_D), targets_N)
+        value: Tensor = binary_cross_entropy_with_logits(logits(weights_D), targets_N)
         value = value + penalty / 2 * (weights_D**2).sum() / len(targets_N) ** 0.5
         torch.autograd.backward(value)
         return value
@@ -220,7 +220,7 @@ class SequenceJudge:
         best, best_state = -1.0, self._network.state_dict()
         for _ in range(self.num_epochs):
             self._network.train()
-            for rows in torch.randperm(len(sequences)).split(self.batch_size):
+            for rows in torch.split(torch.randperm(len(sequences)), self.batch_size):
                 logits_N = self._network(_pad([sequences[row] for row in rows]))
                 loss = binary_cross_entropy_with_logits(logits_N, labels_N[rows])
                 optimizer.zero_grad()
