@@ -19,6 +19,7 @@ from torch import Tensor
 from poetgen.errors import ModelFileError
 from poetgen.files import atomic_write
 from poetgen.language import tr
+from poetgen.training.optim import learning_rate_at
 from poetgen.training.state import Trainer
 from poetgen.training.state_format import (
     StateParts,
@@ -139,6 +140,11 @@ def restore(state: TrainingState, trainer: Trainer) -> None:
     except RuntimeError as error:
         raise _damaged(path, str(error)) from error
     trainer.progress = parts.progress
+    if parts.progress.step:
+        # That of the last step: a run with no step left saves it again.
+        last_step = parts.progress.step - 1
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate_at(last_step, trainer.total_steps, trainer.config.train)
 
 
 def migrate(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -127,6 +127,7 @@ def test_resume_equals_straight_training(tmp_path: Path, stop_at: int, version: 
     write_version(tmp_path / "last.pt", version)
     second = load(tmp_path / "last.pt", dropout_trainer(seed=99, ema_decay=0.9))
     assert second.progress == first.progress
+    assert learning_rates(second) == learning_rates(first)
     reports += take(second, 10 - stop_at)
 
     assert reports == expected
@@ -139,6 +140,10 @@ def test_resume_equals_straight_training(tmp_path: Path, stop_at: int, version: 
 
 def test_state_keeps_the_vocabulary_in_order(state: Path) -> None:
     assert read_training_state(state).parts.vocabulary == VOCAB
+
+
+def learning_rates(trainer: Trainer) -> list[float]:
+    return [group["lr"] for group in trainer.optimizer.param_groups]
 
 
 @pytest.mark.parametrize("version", [4, 3, 2])
