@@ -232,6 +232,7 @@ def test_real_corpus_counts_add_up(tang: Corpus) -> None:
         "empty",
         "unencoded_character",
         "prose",
+        "near_held_out",
     }
 
 
