@@ -205,6 +205,17 @@ def parse_json(text: str) -> Any:
     raise ValueError(too_deep)
 
 
+def warn_of_no_checksums(path: Path) -> None:
+    """Log that a file, of an older format version, cannot be verified."""
+    logger.warning(
+        tr(
+            "{path} is of an older poetgen and has no checksums: not all damage to it can be "
+            "recognized",
+            path=path,
+        )
+    )
+
+
 def file_digest(path: Path) -> str:
     """Return sixteen hex digits that identify a file's content (BLAKE2b).
 

@@ -42,6 +42,7 @@ from poetgen.files import (
     file_digest,
     is_special,
     lock,
+    warn_of_no_checksums,
     write_error,
 )
 from poetgen.language import tr, tr_plural
@@ -244,13 +245,7 @@ class Journal:
     def _warn(self, damage: "_Damage") -> None:
         """Log what was left out, and where; a half-written last line is usual after a kill."""
         if self._is_old:
-            logger.warning(
-                tr(
-                    "{path} is of an older poetgen and has no checksums: not all damage to it can be "
-                    "recognized",
-                    path=self.log,
-                )
-            )
+            warn_of_no_checksums(self.log)
         if damage.num_lines:
             logger.warning(
                 tr_plural(

@@ -291,10 +291,10 @@ class Network:
     ) -> None:
         assert features.facts is not None
         kinds_BT = uses(features.tokens_BT, features.facts, slice(-1, None))[:, 0]
-        steps_BK = np.tile(weights.bias * _STEP, (len(logits_BV), 1))
+        steps_BK = np.zeros((len(logits_BV), len(weights.bias)), np.float32)
         if weights.gate is not None:
             steps_BK = self._multiply(features.rows, weights.gate).scaled(factor=_STEP)
-            steps_BK += weights.bias * _STEP
+        steps_BK += weights.bias * _STEP
         terms_BK = np.rint(steps_BK) * (1 / _STEP)
         row_N, at_N = np.nonzero(kinds_BT >= 0)
         tokens_N, kinds_N = features.tokens_BT[row_N, at_N], kinds_BT[row_N, at_N]

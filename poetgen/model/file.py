@@ -7,7 +7,6 @@ checks every shape, dtype and checksum before a value is used; the format itself
 `poetgen.model.format`.  Does not import torch.
 """
 
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -26,7 +25,7 @@ from poetgen.data.vocab import Vocabulary
 from poetgen.engine.network import Network, NetworkWeights
 from poetgen.engine.quantize import SCALE, quantize_weights
 from poetgen.errors import ModelFileError
-from poetgen.files import atomic_write
+from poetgen.files import atomic_write, warn_of_no_checksums
 from poetgen.language import tr
 from poetgen.model.format import (
     FileHeader,
@@ -37,8 +36,6 @@ from poetgen.model.format import (
     open_model_file,
     weight_shapes,
 )
-
-logger = logging.getLogger(__name__)
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 """The folder of the bundled model, which is verified when the package is installed."""
@@ -157,13 +154,7 @@ def load_model(path: Path, device: str = "cpu") -> ModelBundle:
         header = file.header
         is_verified = all(spec.checksum for spec in header.tensors.values())
         if not is_verified and not path.resolve().is_relative_to(_PACKAGE):
-            logger.warning(
-                tr(
-                    "{path} is of an older poetgen and has no checksums: not all damage to it can be "
-                    "recognized",
-                    path=path,
-                )
-            )
+            warn_of_no_checksums(path)
         training_lines = tuple(
             LineBloomFilter(file.array(lines.tensor), lines.num_hashes, lines.num_lines)
             for lines in header.training_lines

@@ -5,7 +5,6 @@ training_lines, dataset_fingerprint, random_states and checksums.  Version 3 has
 has other names; both are read.  `state_format` has the types of all parts.
 """
 
-import logging
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor
 
 from poetgen.errors import ModelFileError
-from poetgen.files import atomic_write
+from poetgen.files import atomic_write, warn_of_no_checksums
 from poetgen.language import tr
 from poetgen.training.optim import learning_rate_at
 from poetgen.training.state import Trainer
@@ -28,8 +27,6 @@ from poetgen.training.state_format import (
     tensor_checksums,
     tensors_in,
 )
-
-logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 4
 _CHECKSUMS = "checksums"
@@ -249,13 +246,7 @@ def _check_content(path: Path, content: dict[str, Any], num_bytes: int) -> None:
     if content["format_version"] != FORMAT_VERSION:
         if stated is not None:
             raise ValueError(tr("its format version does not match its content"))
-        logger.warning(
-            tr(
-                "{path} is of an older poetgen and has no checksums: not all damage to it can be "
-                "recognized",
-                path=path,
-            )
-        )
+        warn_of_no_checksums(path)
         return
     parts = {key: one for key, one in content.items() if key not in ("format_version", _CHECKSUMS)}
     found = tensor_checksums(parts)

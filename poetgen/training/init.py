@@ -131,13 +131,12 @@ def inherit_architecture(config: Config, pretrained: ModelBundle) -> Config:
     Raises:
         ConfigError: `config` explicitly sets another value for one of its keys.
     """
-    inherited: dict[str, Any] = {
-        key: getattr(pretrained.config.model, key)
-        for key in (*_ARCHITECTURE_KEYS, *_ADDITIONS)
-        if key not in config.model.model_fields_set
-        or key not in _ADDITIONS
-        or getattr(pretrained.config.model, key) != _ADDITIONS[key]
+    architecture: dict[str, Any] = {
+        key: getattr(pretrained.config.model, key) for key in (*_ARCHITECTURE_KEYS, *_ADDITIONS)
     }
+    added = {key for key, nothing in _ADDITIONS.items() if architecture[key] == nothing}
+    added &= config.model.model_fields_set
+    inherited = {key: value for key, value in architecture.items() if key not in added}
     for key, value in inherited.items():
         own = getattr(config.model, key)
         if key in config.model.model_fields_set and own != value:

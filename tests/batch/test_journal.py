@@ -30,6 +30,7 @@ from poetgen.batch.prompts import line_digest, poem_keys
 from poetgen.batch.record import Outcome, parse_record, record_text
 from poetgen.errors import OutputError, PoetgenError, UsageError
 from poetgen.sampling.options import Options
+from tests.damage import damage
 
 JOB = {"prompts": "0123", "temperature": 0.8, "form": "五绝", "particles": None}
 POEMS = ["春山\n", "夏云\n", "秋月\n", "冬雪\n"]
@@ -603,13 +604,7 @@ def test_random_damage_changes_no_poem(tmp_path: Path, monkeypatch: pytest.Monke
     intact, random = log_path(tmp_path / "intact.jsonl").read_bytes(), Random(1)
     num_kept = num_refused = 0
     for number in range(300):
-        damaged, position = bytearray(intact), random.randrange(len(intact))
-        if number % 4 == 3:
-            del damaged[position:]
-        elif number % 4 == 2:
-            damaged[position : position + 8] = random.randbytes(8)
-        else:
-            damaged[position] ^= 1 << random.randrange(8)
+        damaged = damage(intact, number, random)
         path = tmp_path / f"{number}.jsonl"
         log_path(path).write_bytes(damaged)
         try:

@@ -24,6 +24,7 @@ from poetgen.training.checkpoint import read_training_state, restore, save_train
 from poetgen.training.loop import train_steps
 from poetgen.training.state import Trainer
 from poetgen.training.state_format import tensor_checksums, tensors_in
+from tests.damage import damage
 from tests.refusal import Bomb
 from tests.training.trainers import VOCAB, new_trainer, take, write_version_2, write_version_3
 
@@ -460,14 +461,7 @@ def test_random_damage_is_never_accepted(state: Path) -> None:
     sums = content_of(state)["checksums"]
     num_refused = 0
     for number in range(240):
-        damaged = bytearray(content)
-        position = random.randrange(len(content))
-        if number % 4 == 3:
-            del damaged[position:]
-        elif number % 4 == 2:
-            damaged[position : position + 8] = random.randbytes(8)
-        else:
-            damaged[position] ^= 1 << random.randrange(8)
+        damaged = damage(content, number, random)
         state.write_bytes(damaged)
         try:
             read_training_state(state)

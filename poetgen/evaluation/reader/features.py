@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from poetgen.data.poem import Poem
 from poetgen.data.vocab import BOS, Vocabulary
 from poetgen.evaluation.kneser_ney import KneserNey
+from poetgen.evaluation.metrics.diversity import repeated_characters
 from poetgen.evaluation.metrics.novelty import TrainingNGrams, seen_rate
 from poetgen.evaluation.ngram_index import join_sequences
 from poetgen.prosody.scan import scan
@@ -172,7 +173,7 @@ def _repeats(poem: Poem) -> list[float]:
     before = sum(len(set(line) & set(following)) for line, following in pairwise(lines))
     doubled = sum(a == b for line in lines for a, b in pairwise(line))
     return [
-        (len(characters) - len(counts)) / num,
+        repeated_characters(poem),
         sum(len(line) - len(set(line)) for line in lines) / num,
         before / num,
         float(max(counts.values(), default=0)),
